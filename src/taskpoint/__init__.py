@@ -1,0 +1,40 @@
+"""Find the layer at which an in-context task has been recognised, and cut the context out of every later layer."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from taskpoint.engine.sweep import sweep_logits as sweep_logits
+    from taskpoint.engine.sweep_decode import sweep_generate as sweep_generate
+    from taskpoint.engine.truncated import cut_context as cut_context
+    from taskpoint.experiments.locate import locate as locate
+    from taskpoint.models.loading import load as load
+    from taskpoint.tasks.registry import task as task
+    from taskpoint.tasks.registry import task_names as task_names
+
+__version__ = "0.1.0"
+
+# Public name -> module; resolved at first use, because importing torch takes seconds and `taskpoint --help` must not.
+_HOMES = {
+    "cut_context": "taskpoint.engine.truncated",
+    "load": "taskpoint.models.loading",
+    "locate": "taskpoint.experiments.locate",
+    "sweep_generate": "taskpoint.engine.sweep_decode",
+    "sweep_logits": "taskpoint.engine.sweep",
+    "task": "taskpoint.tasks.registry",
+    "task_names": "taskpoint.tasks.registry",
+}
+
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'taskpoint' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""Statistics and accounting in plain NumPy."""

@@ -1,0 +1,1 @@
+"""The cut itself: which tokens are present in which layer."""

@@ -1,0 +1,125 @@
+"""Cache layers that hold present tokens only, and still tell the library the true lengths.
+
+Shapes: B batch, S stored keys, P present tokens of one call, H heads, D head size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers.cache_utils import Cache, DynamicLayer
+
+from taskpoint.engine.plan import Present
+from taskpoint.errors import PlanError
+
+
+@dataclass
+class Ledger:
+    """Which tokens the cut layers of one cache hold; one for all of them, because one cut treats them alike.
+
+    Attributes:
+        length: tokens that the cache has seen, hidden ones counted.
+        keys: logical position of every stored key. [1|B, S]
+        filler: True for stored keys that nobody may look at; None when there are none. [B, S]
+    """
+
+    length: int = 0
+    keys: Tensor = field(default_factory=lambda: torch.zeros(1, 0, dtype=torch.long))
+    filler: Tensor | None = None
+
+    def after(self, call: Present, length: int) -> Ledger:
+        """The ledger once a call of `length` tokens, some of them present, has been stored."""
+        index = call.index + self.length  # [1|B, P]
+        keys, index = _same_rows(self.keys.to(index.device), index)
+        filler = None
+        if self.filler is not None or call.filler is not None:
+            rows = (self.filler if self.filler is not None else call.filler).shape[0]  # type: ignore[union-attr]
+            filler = torch.cat([_filler(self.filler, rows, keys), _filler(call.filler, rows, index)], dim=1)
+        return Ledger(self.length + length, torch.cat([keys, index], dim=1), filler)
+
+
+def _same_rows(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    rows = max(a.shape[0], b.shape[0])
+    return a.expand(rows, -1), b.expand(rows, -1)
+
+
+def _filler(filler: Tensor | None, rows: int, like: Tensor) -> Tensor:
+    if filler is not None:
+        return filler.to(like.device)
+    return torch.zeros(rows, like.shape[1], dtype=torch.bool, device=like.device)
+
+
+class PresentLayer(DynamicLayer):
+    """A cache layer above the cut: stores present tokens, reports the lengths that it would have without the cut.
+
+    The true lengths keep positions and masks right, also when this is layer 0, of which the library asks them.
+    """
+
+    def __init__(self, book: Book, is_sliding: bool) -> None:
+        super().__init__()
+        self.book = book
+        # The library chooses the mask of a layer type by this flag; the mask itself then holds the window.
+        self.is_sliding = is_sliding
+
+    def get_seq_length(self) -> int:
+        """Tokens seen before the running call, hidden ones counted."""
+        return self.book.ledger.length
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """Number of keys, hidden ones counted, and the position of the first."""
+        return self.get_seq_length() + query_length, 0
+
+    def reset(self) -> None:
+        """Forgets everything."""
+        super().reset()
+        self.book.ledger = Ledger()
+
+    def crop(self, tokens_to_remove: int) -> None:
+        """Refused: which stored keys belong to the last tokens depends on the cut."""
+        raise PlanError(
+            "a cache under a cut cannot be cropped (assisted decoding is not supported); generate without it"
+        )
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        """Refused: the plan's rows would no longer be the batch's rows."""
+        raise PlanError("rows of a cache under a cut cannot be selected; generate without contrastive search")
+
+
+@dataclass
+class Book:
+    """Holds the current ledger for all cut layers of one cache."""
+
+    ledger: Ledger = field(default_factory=Ledger)
+
+
+def book_of(cache: Any, num_layers: int, after: int) -> Book:
+    """The book of a cache, whose layers from `after` on are replaced by present layers at its first use.
+
+    Raises:
+        PlanError: the cache is static, holds tokens that came in outside the cut, or belongs to another cut.
+    """
+    if not isinstance(cache, Cache) or any(not isinstance(layer, DynamicLayer) for layer in cache.layers):
+        kind = next((type(x).__name__ for x in getattr(cache, "layers", ()) if not isinstance(x, DynamicLayer)), "")
+        raise PlanError(
+            f"a cache of type {type(cache).__name__}{f' with layers {kind}' if kind else ''} is not supported under a "
+            "cut; use the default dynamic cache (cache_implementation=None)"
+        )
+    held = [(index, layer) for index, layer in enumerate(cache.layers) if isinstance(layer, PresentLayer)]
+    if held:
+        first, layer = held[0]
+        if first != after:
+            raise PlanError(
+                f"the cache was filled under a cut after layer {first}, not {after}; start with a new cache"
+            )
+        return layer.book
+    if cache.get_seq_length() > 0:
+        raise PlanError("the cache already holds tokens that were read outside this cut; start with a new cache")
+    book = Book()
+    while len(cache.layers) < num_layers:
+        cache.layers.append(DynamicLayer())
+    for index in range(after, num_layers):
+        cache.layers[index] = PresentLayer(book, bool(getattr(cache.layers[index], "is_sliding", False)))
+    return book

@@ -1,0 +1,129 @@
+"""Which tokens are present in which layer: the one object that the engine is given.
+
+Shapes: B batch, T tokens of the prompt, L tokens of one forward call, P present tokens, N layers, r cut.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from taskpoint.errors import PlanError
+
+
+@dataclass(frozen=True, eq=False)
+class Present:
+    """The tokens of one forward call that live on above the cut.
+
+    Rows of a batch may keep different tokens; shorter rows are filled on the left with tokens that nobody may look at.
+
+    Attributes:
+        index: position within the call of every present token, ascending; first axis 1 when all rows agree. [1|B, P]
+        filler: True where a row has fewer present tokens than the longest; None when no row has. [B, P]
+    """
+
+    index: Int[Tensor, "b P"]
+    filler: Bool[Tensor, "B P"] | None
+
+    def __len__(self) -> int:
+        return int(self.index.shape[1])
+
+    def take(self, x: Tensor) -> Tensor:
+        """The present tokens of a tensor whose second axis is the call's tokens. [1|B, L, ...] -> [1|B, P, ...]"""
+        index = self.index.to(x.device)
+        if index.shape[0] == 1:
+            return x.index_select(1, index[0])
+        x = x.expand(index.shape[0], *x.shape[1:])
+        trailing = x.shape[2:]
+        return x.gather(1, index.view(*index.shape, *[1] * len(trailing)).expand(*index.shape, *trailing))
+
+    def put_back(self, x: Tensor, length: int) -> Tensor:
+        """Present tokens at their places, zeros at all others. [B, P, D] -> [B, L, D]"""
+        full = x.new_zeros(x.shape[0], length, x.shape[2])  # [B, L, D]
+        if self.filler is not None:
+            x = x.masked_fill(self.filler.to(x.device)[:, :, None], 0)
+        index = self.index.to(x.device).expand(x.shape[0], -1)
+        return full.scatter(1, index[:, :, None].expand_as(x), x)
+
+
+@dataclass(frozen=True, eq=False)
+class CutPlan:
+    """Hidden tokens are present in layers 0 ... r-1 and absent from layers r ... N-1 (design, section 2).
+
+    Attributes:
+        num_layers: N.
+        after: the cut r, 0 <= r <= N; r = N cuts nothing.
+        drop: True for hidden tokens of the prompt. Tokens after the prompt are always present. [B, T]
+
+    Raises:
+        PlanError: the cut is out of range, the mask has another shape or type, or a row drops its last token.
+    """
+
+    num_layers: int
+    after: int
+    drop: Bool[Tensor, "B T"]
+
+    def __post_init__(self) -> None:
+        if isinstance(self.after, bool) or not isinstance(self.after, int) or not 0 <= self.after <= self.num_layers:
+            raise PlanError(
+                f"after={self.after!r} is out of range: expected a whole number from 0 to {self.num_layers}"
+            )
+        check_drop(self.drop)
+
+    def present(self, start: int, length: int, padding: Bool[Tensor, "B L"] | None, batch: int) -> Present:
+        """The tokens of one forward call that live on in layers r ... N-1.
+
+        Args:
+            start: number of tokens that came before this call (0 in prefill).
+            length: number of tokens of this call, L.
+            padding: True for padding tokens of this call.
+            batch: rows of this call; a multiple of the plan's rows, as `generate` repeats them for beams and samples.
+
+        Raises:
+            PlanError: the batch is no multiple of the plan's rows, or a first call is shorter than the plan's prompt.
+        """
+        gone = self.hidden(start, length, batch)  # [B, L]
+        if padding is not None:
+            gone = gone | padding.to(gone.device)
+        return present_tokens(~gone)
+
+    def hidden(self, start: int, length: int, batch: int) -> Bool[Tensor, "B L"]:
+        """The hidden tokens of one forward call; arguments as for `present`."""
+        rows, tokens = self.drop.shape
+        if batch % rows:
+            raise PlanError(f"the batch has {batch} rows, but drop has {rows}: expected the same or a multiple")
+        drop = self.drop.repeat_interleave(batch // rows, dim=0)[:, start : start + length]
+        return torch.nn.functional.pad(drop, (0, length - drop.shape[1]))
+
+
+def check_drop(drop: Tensor) -> None:
+    """Refuses a drop mask that no cut can follow.
+
+    Raises:
+        PlanError: not a boolean [batch, tokens] tensor, or a row drops everything or its last token.
+    """
+    if not isinstance(drop, Tensor) or drop.dtype != torch.bool or drop.ndim != 2 or not drop.numel():
+        found = f"{drop.dtype} of shape {list(drop.shape)}" if isinstance(drop, Tensor) else type(drop).__name__
+        raise PlanError(f"drop is {found}; expected a boolean tensor of shape [batch, tokens] beside input_ids")
+    if bool(drop.all(dim=1).any()):
+        row = int(drop.all(dim=1).nonzero()[0])
+        raise PlanError(f"drop hides every token of row {row}; at least the last token must stay")
+    if bool(drop[:, -1].any()):
+        row = int(drop[:, -1].nonzero()[0])
+        raise PlanError(
+            f"drop hides the last token of row {row}, from which the answer is read; set drop[{row}, -1] = False"
+        )
+
+
+def present_tokens(keep: Bool[Tensor, "B L"]) -> Present:
+    """Packs the kept tokens of every row to the right; rows with fewer are filled on the left."""
+    if bool((keep == keep[:1]).all()) and bool(keep[0].any()):
+        return Present(keep[0].nonzero().T, None)
+    counts = keep.sum(dim=1)  # [B]
+    longest = max(int(counts.max()), 1)
+    index = keep.int().argsort(dim=1, stable=True)[:, -longest:]  # [B, P]
+    filler = torch.arange(longest, device=keep.device)[None] < (longest - counts)[:, None]
+    return Present(index, filler if bool(filler.any()) else None)

@@ -1,0 +1,48 @@
+"""What can go wrong, one class per kind; every message is one line: what was found, what was expected, what mends it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class TaskpointError(Exception):
+    """Root of every error that a user's input can cause; the command line prints it as one line and exits with 2."""
+
+
+class UnknownNameError(TaskpointError):
+    """A name (task, model, template, ...) that does not exist."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], mend: str = "") -> None:
+        names = sorted(known)
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        guess = f" Did you mean {near[0]!r}?" if near else ""
+        super().__init__(f"unknown {kind} {name!r}.{guess} Known: {', '.join(names)}.{' ' + mend if mend else ''}")
+
+
+class SettingError(TaskpointError):
+    """An argument whose value is out of range or does not fit another argument."""
+
+
+class DataError(TaskpointError):
+    """A file of examples, queries or words that is missing or malformed; the message names the file and the line."""
+
+
+class PromptError(TaskpointError):
+    """A prompt that cannot be built: too few examples, a hidden segment that it lacks, or too long for the model."""
+
+
+class TokenizerError(TaskpointError):
+    """A tokenizer that cannot say where its tokens stand in the text."""
+
+
+class ModelError(TaskpointError):
+    """A model that cannot be loaded, is no causal decoder, or that the engine does not support."""
+
+
+class PlanError(TaskpointError):
+    """A cut that is not possible: mask of another shape, everything dropped, layer out of range, cut inside a cut."""
+
+
+class RunFolderError(TaskpointError):
+    """An output folder that holds a run of another configuration, or is damaged."""

@@ -1,0 +1,1 @@
+"""From text to token ids, with the segment of every token."""

@@ -1,0 +1,1 @@
+"""What is asked, with worked examples, and how an answer is scored."""
