@@ -11,10 +11,20 @@ from jaxtyping import install_import_hook
 install_import_hook("taskpoint", "beartype.beartype")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Tiny models are slower on two threads than on one."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The folder of real data; tests that need it are skipped, with the reason, where it is absent."""
     path = os.environ.get("TASKPOINT_DATA")
     if not path:
+        if os.environ.get("TASKPOINT_REQUIRE_DATA"):
+            pytest.fail("TASKPOINT_DATA is not set, and TASKPOINT_REQUIRE_DATA forbids to skip")
         pytest.skip("set TASKPOINT_DATA to the folder of real data to run this test")
     return Path(path)

@@ -69,7 +69,7 @@ def sweep_last_logits(
     Args:
         model: any transformers decoder with a language-model head.
         input_ids: the prompts with the answers, left-padded. [B, T]
-        drop: True for the hidden tokens; the last `last` of a row are never hidden. [B, T]
+        drop: True for the hidden tokens; among the last `last` of a row, logits of hidden ones mean nothing. [B, T]
         attention_mask: 1 for tokens, 0 for padding. [B, T]
         last: number of positions, counted from the end.
         skip: early exit instead of a cut: layers r ... N-1 are skipped for every token (design, section 8).
@@ -82,7 +82,7 @@ def sweep_last_logits(
         ModelError: the model's layers are not found or take arguments that are not known.
     """
     parts = anatomy(model)
-    check_masks(input_ids, drop, attention_mask, last)
+    check_masks(input_ids, drop, attention_mask)
     cuts = parts.num_layers + 1
     input_ids, drop, attention_mask = room_for(cuts * last, input_ids, drop, attention_mask)
     keep = ~drop if attention_mask is None else ~drop & attention_mask.bool()
@@ -95,11 +95,11 @@ def sweep_last_logits(
     return logits.reshape(logits.shape[0], cuts, last, -1).transpose(0, 1)
 
 
-def check_masks(input_ids: Tensor, drop: Tensor, attention_mask: Tensor | None, last: int = 1) -> None:
+def check_masks(input_ids: Tensor, drop: Tensor, attention_mask: Tensor | None) -> None:
     """Refuses masks that do not fit the prompts.
 
     Raises:
-        PlanError: another shape, or hidden tokens among the last ones.
+        PlanError: another shape, padding on the right, or a hidden last token.
     """
     check_drop(drop)
     for name, mask in (("drop", drop), ("attention_mask", attention_mask)):
@@ -107,8 +107,6 @@ def check_masks(input_ids: Tensor, drop: Tensor, attention_mask: Tensor | None, 
             raise PlanError(f"{name} has shape {list(mask.shape)}; expected that of input_ids, {list(input_ids.shape)}")
     if attention_mask is not None and not bool(attention_mask[:, -1].all()):
         raise PlanError("attention_mask ends in padding; pad the prompts on the left (tokenizer.padding_side='left')")
-    if bool(drop[:, -last:].any()):
-        raise PlanError(f"drop hides some of the last {last} tokens, which are to be scored; keep them")
 
 
 def room_for(

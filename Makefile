@@ -1,0 +1,30 @@
+# Everything a newcomer needs; each target makes the environment first if it is not there.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export HF_HUB_OFFLINE ?= 1
+
+.PHONY: demo test lint bench clean
+
+demo: $(VENV)/.installed  ## find the layer on the bundled model, ends with a report
+	$(BIN)/taskpoint locate --items 60 --instruction both --out runs/demo
+
+test: $(VENV)/.installed  ## every test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.installed  ## ratios, each within one run
+	$(BIN)/python benchmarks/sweep.py
+
+clean:
+	rm -rf $(VENV) runs
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@

@@ -1,0 +1,229 @@
+"""Percentile bootstrap intervals of mean scores: over items within seeds, then over seeds.
+
+Legend: V variants measured on the same items (cuts, for example), S seeds, I items, R resamples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Real
+from numpy.typing import NDArray
+
+from taskpoint.errors import SettingError
+
+# Weights held at once: 4 million doubles are 32 MB, whatever the number of items and seeds.
+_WEIGHTS_AT_ONCE = 4_000_000
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with the two ends of its interval, in the unit of the scores.
+
+    The ends are percentiles of resampled means; nothing forces `mean` to lie between them when a distribution is very
+    skewed or the level very low, so draw the band from `low` to `high` and not as `mean` plus or minus something.
+
+    Attributes:
+        mean: The mean of the observed scores.
+        low: Lower end of the interval.
+        high: Upper end of the interval.
+
+    Raises:
+        SettingError: An end or the mean is not finite, or `low` is above `high`.
+    """
+
+    mean: float
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not all(math.isfinite(value) for value in (self.mean, self.low, self.high)):
+            raise SettingError(f"an interval needs finite numbers, found mean {self.mean}, {self.low} to {self.high}")
+        if self.low > self.high:
+            raise SettingError(f"the low end {self.low} of an interval is above its high end {self.high}: swap them")
+
+
+def finite_scores(scores: Real[np.ndarray, "V S I"], name: str = "scores") -> Float[np.ndarray, "V S I"]:
+    """The scores in double precision, once they are known to be usable.
+
+    Args:
+        scores: One number per variant, seed and item, any unit; negative numbers (log-probabilities) are as good.
+        name: What the caller calls them, for the message.
+
+    Returns:
+        The same numbers in float64.
+
+    Raises:
+        SettingError: Not three axes, no score at all, or a score that is NaN or infinite.
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    if values.ndim != 3 or values.size == 0:
+        raise SettingError(f"{name} need at least one seed and one item, found an array of shape {values.shape}")
+    bad = np.argwhere(~np.isfinite(values))
+    if len(bad):
+        variant, seed, item = (int(index) for index in bad[0])
+        raise SettingError(
+            f"{name} hold {len(bad)} NaN or infinite of {values.size} numbers, the first in row {variant}, "
+            f"seed {seed}, item {item}: score those items again or leave them out"
+        )
+    return values
+
+
+def resampled_means(
+    scores: Real[np.ndarray, "V S I"], *, resamples: int = 2000, seed: int = 0
+) -> Float[np.ndarray, "R V"]:
+    """Means of bootstrap replicates; the same items are drawn for every variant, so variants can be compared.
+
+    A replicate draws as many seeds as there are, with replacement, and in each drawn seed as many items as there are,
+    with replacement (design section 8: "over items within seeds, then over seeds"). Items are drawn anew in each seed.
+
+    Args:
+        scores: Scores of V variants on the same seeds and items.
+        resamples: Number of replicates, R.
+        seed: Start of the random numbers; the same seed and shape give the same draws on every machine.
+
+    Returns:
+        Mean score of each variant in each replicate, unit of the scores.
+
+    Raises:
+        SettingError: `resamples` below 1, or scores that are empty, NaN or infinite.
+    """
+    if resamples < 1:
+        raise SettingError(f"resamples must be at least 1, found {resamples}")
+    values = finite_scores(scores)
+    variants, seeds, items = values.shape
+    flat = values.reshape(variants, seeds * items)
+    # Around its first score a constant variant is exactly zero, so its interval has no width from rounding.
+    origin = flat[:, :1]
+    centred = np.ascontiguousarray((flat - origin).T)
+    generator = np.random.Generator(np.random.PCG64(seed))
+    means = np.empty((resamples, variants))
+    start = 0
+    for weights in _weights(generator, resamples, seeds, items):
+        stop = start + len(weights)
+        means[start:stop] = weights @ centred / (seeds * items)
+        start = stop
+    means += origin[:, 0]
+    return means
+
+
+def _weights(
+    generator: np.random.Generator, resamples: int, seeds: int, items: int
+) -> Iterator[Float[np.ndarray, "part S*I"]]:
+    """How often each score is drawn, a few replicates at a time."""
+    scores = seeds * items
+    part = max(1, min(resamples, _WEIGHTS_AT_ONCE // scores))
+    for start in range(0, resamples, part):
+        size = min(part, resamples - start)
+        drawn_seeds = generator.integers(0, seeds, size=(size, seeds, 1))
+        index = generator.integers(0, items, size=(size, seeds, items))
+        index += drawn_seeds * items
+        index += np.arange(size)[:, None, None] * scores
+        yield np.bincount(index.ravel(), minlength=size * scores).reshape(size, scores).astype(np.float64)
+
+
+def percentile_interval(
+    mean: float, means: Float[np.ndarray, " R"] | NDArray[np.float64], *, level: float = 0.95
+) -> Interval:
+    """The interval that holds the middle share `level` of resampled means.
+
+    Args:
+        mean: Mean of the observed scores.
+        means: Means of the replicates.
+        level: Share of replicates inside, between 0 and 1.
+
+    Returns:
+        The interval, unit of the scores.
+
+    Raises:
+        SettingError: `level` is not between 0 and 1.
+    """
+    low, high = np.quantile(means, interval_ends(level))
+    return Interval(float(mean), float(low), float(high))
+
+
+def interval_ends(level: float) -> tuple[float, float]:
+    """Where the ends of a two-sided interval stand among sorted replicates, as shares from 0 to 1.
+
+    Args:
+        level: Share of replicates inside, between 0 and 1.
+
+    Returns:
+        (1 - level) / 2 and (1 + level) / 2.
+
+    Raises:
+        SettingError: `level` is not between 0 and 1.
+    """
+    if not 0.0 < level < 1.0:
+        raise SettingError(f"level must be between 0 and 1, such as 0.95, found {level}")
+    return (1.0 - level) / 2.0, (1.0 + level) / 2.0
+
+
+def interval(scores: Real[np.ndarray, "S I"], *, resamples: int = 2000, level: float = 0.95, seed: int = 0) -> Interval:
+    """Mean score with its percentile bootstrap interval, over items within seeds, then over seeds.
+
+    With one seed the interval speaks of other items only, with one item of other seeds only; with one score it is that
+    score alone.
+
+    Args:
+        scores: One score per seed and item.
+        resamples: Number of replicates.
+        level: Confidence level, between 0 and 1.
+        seed: Start of the random numbers.
+
+    Returns:
+        Mean and interval, unit of the scores.
+
+    Raises:
+        SettingError: Scores that are empty, NaN or infinite; `resamples` or `level` out of range.
+    """
+    values = finite_scores(np.asarray(scores)[None])
+    means = resampled_means(values, resamples=resamples, seed=seed)[:, 0]
+    return percentile_interval(stable_mean(values)[0], means, level=level)
+
+
+def paired_difference(
+    a: Real[np.ndarray, "S I"],
+    b: Real[np.ndarray, "S I"],
+    *,
+    resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Mean of a minus b, paired by seed and item, with its interval; `a` is significantly higher when `low` > 0.
+
+    Args:
+        a: One score per seed and item.
+        b: Scores of the same items under the same seeds.
+        resamples: Number of replicates.
+        level: Confidence level, between 0 and 1.
+        seed: Start of the random numbers.
+
+    Returns:
+        Mean difference and interval, unit of the scores.
+
+    Raises:
+        SettingError: Different shapes; scores that are empty, NaN or infinite; `resamples` or `level` out of range.
+    """
+    if np.shape(a) != np.shape(b):
+        raise SettingError(f"a paired difference needs the same seeds and items, found {np.shape(a)} and {np.shape(b)}")
+    difference = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
+    return interval(difference, resamples=resamples, level=level, seed=seed)
+
+
+def stable_mean(scores: Float[np.ndarray, "V S I"]) -> Float[np.ndarray, " V"]:
+    """Mean of each variant, exact for a constant one.
+
+    Args:
+        scores: Finite scores.
+
+    Returns:
+        One mean per variant, unit of the scores.
+    """
+    flat = scores.reshape(len(scores), -1)
+    origin = flat[:, 0]
+    means: Float[np.ndarray, " V"] = origin + (flat - origin[:, None]).mean(axis=1)
+    return means

@@ -1,0 +1,351 @@
+"""At which cut is the task recognised? (paper A, experiments 1 and 3)."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from taskpoint.analysis.recognition import RecognitionPoint, recognition_point
+from taskpoint.analysis.shape import ModelShape
+from taskpoint.errors import ModelError, PromptError, SettingError
+from taskpoint.experiments.condition import Condition, conditions
+from taskpoint.experiments.locate_cells import Cell, Cells, Grid
+from taskpoint.experiments.locate_view import curve_scores, view_of
+from taskpoint.models.loading import LanguageModel
+from taskpoint.prompts.template import template as template_of
+from taskpoint.report.view import LocateView
+from taskpoint.results.folder import RunFolder
+from taskpoint.tasks.base import Item, Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Cuts = Literal["all", "bisect"] | Sequence[int] | None
+Progress = Callable[[int, int], None]
+"""Called with the cells done and the cells there are."""
+
+DEFAULT_ITEMS = 200
+"""Test items when the user names no number: enough for an interval of a few percent, quick on a laptop."""
+
+
+@dataclass(frozen=True)
+class LocateConfig:
+    """The settings of a run; everything that decides its rows beside model and task.
+
+    Attributes:
+        shots: examples in the prompt; one curve for each number.
+        seeds: number of draws of examples.
+        conditions: what is hidden, with or without instruction; the first is the headline.
+        cuts: "all", "bisect", or the cuts to measure (0 and N are always among them).
+        items: test items at most.
+        fresh: new examples for each item, instead of the same for the whole test set.
+        template: name of the prompt template; None takes the task's.
+        max_new_tokens: longest answer; None takes the longest reference and a little more.
+        batch_size: items that are computed, and written, at once.
+        controls: whether zero-shot, shuffled answers and early exit are measured too.
+
+    Raises:
+        SettingError: a value is out of range.
+    """
+
+    shots: tuple[int, ...] = (5,)
+    seeds: int = 3
+    conditions: tuple[Condition, ...] = (Condition("examples", True),)
+    cuts: tuple[int, ...] | Literal["all", "bisect"] = "all"
+    items: int = DEFAULT_ITEMS
+    fresh: bool = False
+    template: str | None = None
+    max_new_tokens: int | None = None
+    batch_size: int = 64
+    controls: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("seeds", "items", "batch_size"):
+            if getattr(self, name) < 1:
+                raise SettingError(f"{name} is {getattr(self, name)}; expected at least 1")
+        if self.max_new_tokens is not None and self.max_new_tokens < 1:
+            raise SettingError(f"max_new_tokens is {self.max_new_tokens}; expected at least 1")
+        if not self.shots or min(self.shots) < 0 or len(set(self.shots)) < len(self.shots):
+            raise SettingError(f"shots are {list(self.shots)}; expected one or more different numbers, none below 0")
+        if isinstance(self.cuts, str) and self.cuts not in ("all", "bisect"):
+            raise SettingError(f"cuts is {self.cuts!r}; expected 'all', 'bisect' or a list of layers")
+
+
+@dataclass(frozen=True, eq=False)
+class LocateResult:
+    """What `locate` found.
+
+    Attributes:
+        rows: one row per item under one setting (results.rows.Row); controls are conditions of their own.
+        view: curves with intervals, points, controls, savings and answers, as reports show them.
+        folder: where the rows are; None when they were not kept.
+    """
+
+    rows: pd.DataFrame
+    view: LocateView
+    folder: Path | None
+
+    @property
+    def point(self) -> RecognitionPoint:
+        """The task recognition point of the headline condition."""
+        return self.view.conditions[0].point
+
+    @property
+    def curve(self) -> pd.DataFrame:
+        """Score by cut of the headline condition: cut, mean, low, high."""
+        curves = self.curves
+        first = curves.iloc[0]
+        headline: pd.DataFrame = curves[
+            (curves["condition"] == first["condition"]) & (curves["shots"] == first["shots"])
+        ]
+        return headline[["cut", "mean", "low", "high"]].reset_index(drop=True)
+
+    @property
+    def curves(self) -> pd.DataFrame:
+        """Score by cut of every condition: condition, shots, cut, mean, low, high."""
+        import pandas as pd
+
+        columns = ["condition", "shots", "cut", "mean", "low", "high"]
+        return pd.DataFrame(
+            [
+                (condition.label, condition.shots, *values)
+                for condition in self.view.conditions
+                for values in zip(condition.cuts, condition.mean, condition.low, condition.high, strict=True)
+            ],
+            columns=columns,
+        )
+
+    def report(self, path: str | Path) -> Path:
+        """Writes the report as one self-contained HTML file."""
+        from taskpoint.report.html import save_page
+
+        return save_page(self.view, path)
+
+    def plot(self, path: str | Path) -> Path:
+        """Writes the figure; the suffix chooses PDF, SVG or PNG."""
+        from taskpoint.report.figure import save_figure
+
+        return save_figure(self.view, path)
+
+
+def locate(
+    lm: LanguageModel,
+    task: Task,
+    shots: int | Sequence[int] = 5,
+    seeds: int = 3,
+    hide: str | Sequence[str] = "examples",
+    instruction: bool | Sequence[bool] = True,
+    items: int | None = None,
+    cuts: Cuts = None,
+    out: str | Path | None = None,
+    *,
+    fresh: bool = False,
+    template: str | None = None,
+    max_new_tokens: int | None = None,
+    batch_size: int = 64,
+    controls: bool = True,
+    progress: Progress | None = None,
+) -> LocateResult:
+    """Finds the layer after which a model has recognised a task.
+
+    Args:
+        lm: the model, from `taskpoint.load`.
+        task: the task, from `taskpoint.task`.
+        shots: worked examples in the prompt; several numbers give several curves.
+        seeds: number of draws of examples (paper A uses up to 4).
+        hide: what is hidden from layer r on; several selectors give several curves.
+        instruction: whether the prompt has an instruction; `(False, True)` measures both.
+        items: test items at most; None takes 200, or all where there are fewer.
+        cuts: "all" (or None), a list of cuts, or "bisect": only the cuts that a bisection needs, which trusts that no
+            score falls again above the point that it finds.
+        out: folder to write to, or to continue; None keeps nothing.
+        fresh: new examples for each item, instead of the same for the whole test set.
+        template: name of the prompt template; None takes the task's.
+        max_new_tokens: longest answer; None takes the longest reference and a little more.
+        batch_size: items that are computed, and written, at once.
+        controls: whether zero-shot, shuffled answers and early exit are measured too; without zero-shot the point
+            cannot be held against it.
+        progress: called with the cells done and the cells there are.
+
+    Returns:
+        Rows, curve, point, report and figure.
+
+    Raises:
+        SettingError, PromptError, DataError: the settings do not fit the task or each other.
+        ModelError: the model cannot be cut.
+        RunFolderError: `out` holds a run of another configuration.
+    """
+    config = LocateConfig(
+        shots=(shots,) if isinstance(shots, int) else tuple(shots),
+        seeds=seeds,
+        conditions=conditions(hide, instruction),
+        cuts="all" if cuts is None else cuts if cuts in ("all", "bisect") else _listed(cuts),
+        items=DEFAULT_ITEMS if items is None else items,
+        fresh=fresh,
+        template=template,
+        max_new_tokens=max_new_tokens,
+        batch_size=batch_size,
+        controls=controls,
+    )
+    return run(lm, task, config, out, progress)
+
+
+def _listed(cuts: Any) -> tuple[int, ...]:
+    if isinstance(cuts, str) or not all(isinstance(cut, int) for cut in cuts):
+        raise SettingError(f"cuts is {cuts!r}; expected 'all', 'bisect' or a list of layers")
+    return tuple(cuts)
+
+
+def run(
+    lm: LanguageModel,
+    task: Task,
+    config: LocateConfig,
+    out: str | Path | None = None,
+    progress: Progress | None = None,
+) -> LocateResult:
+    """Runs `locate` with a configuration; arguments and errors as there."""
+    layers = lm.num_layers
+    cuts = _checked_cuts(config.cuts, layers)
+    if not task.has_answers:
+        raise SettingError(f"task {task.name!r} has items without accepted answers; give them 'answers' to score them")
+    items = task.items(config.items)
+    template = template_of(config.template or task.template)
+    cells = Cells(lm, task, template, items, config.fresh, config.max_new_tokens)
+    blocks = tuple(items[start : start + config.batch_size] for start in range(0, len(items), config.batch_size))
+    grid = Grid(config.conditions, config.shots, config.seeds, blocks, layers, _can_shuffle(task, items, config))
+    with _folder(out, manifest(lm, task, config, template.name)) as folder:
+        work = _Work(folder, cells, progress)
+        if cuts is not None:
+            work.do(
+                [cell for condition, count in _curves(grid) for cell in grid.curve_cells(condition, count, cuts)],
+                list(grid.control_cells()) if config.controls else [],
+            )
+        else:
+            work.do(list(grid.control_cells()) if config.controls else [])
+            for condition, count in _curves(grid):
+                _bisect(work, grid, condition, count)
+        rows = folder.frame()
+        view = view_of(rows, folder.manifest.config)
+    return LocateResult(rows, view, None if out is None else Path(out))
+
+
+def manifest(lm: LanguageModel, task: Task, config: LocateConfig, template: str) -> Mapping[str, object]:
+    """Everything that decides the rows, as JSON values."""
+    model: Any = lm.model
+    try:
+        shape: object = dataclasses.asdict(ModelShape.from_config(model.config))
+    except ModelError:
+        shape = None  # savings are not known for this family; the curve is
+    settings = dataclasses.asdict(config) | {"template": template}
+    plain: dict[str, object] = json.loads(
+        json.dumps(
+            {
+                "model": lm.name,
+                "revision": lm.revision,
+                "dtype": str(model.dtype).removeprefix("torch."),
+                "attention": str(model.config._attn_implementation),
+                "num_layers": lm.num_layers,
+                "shape": shape,
+                "task": task.name,
+                "task_sha256": task.fingerprint(),
+                "metric": task.metric,
+                **settings,
+            },
+            default=sorted,
+        )
+    )
+    return plain
+
+
+def default_folder(lm: LanguageModel, task: Task, settings: LocateConfig) -> Path:
+    """Where a run is kept when the user names no folder: the same settings find the same folder again."""
+    config = manifest(lm, task, settings, settings.template or task.template)
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:8]
+    name = "-".join(str(config[key]).replace("/", "-").replace(":", "-") for key in ("model", "task"))
+    return Path("runs") / f"locate-{name}-{digest}"
+
+
+def _checked_cuts(cuts: tuple[int, ...] | str, layers: int) -> tuple[int, ...] | None:
+    """The cuts in order with floor and ceiling among them; None for a bisection."""
+    if cuts == "bisect":
+        return None
+    if cuts == "all":
+        return tuple(range(layers + 1))
+    wrong = [cut for cut in cuts if not isinstance(cut, int) or not 0 <= cut <= layers]
+    if wrong:
+        raise SettingError(f"cuts names layer {wrong[0]}; expected numbers from 0 to {layers}, the model's layers")
+    return tuple(sorted({0, layers, *(cut for cut in cuts if isinstance(cut, int))}))
+
+
+def _can_shuffle(task: Task, items: Iterable[Item], config: LocateConfig) -> tuple[int, ...]:
+    """The shots whose answers can be shuffled: tasks with few different answers leave no wrong ones to give."""
+    possible = []
+    for count in filter(None, config.shots):
+        try:
+            for seed in range(config.seeds):
+                for item in items:
+                    task.content(item, count, seed, instruction=False, fresh=config.fresh, shuffled=True)
+        except PromptError:
+            continue
+        possible.append(count)
+    return tuple(possible)
+
+
+def _curves(grid: Grid) -> Iterator[tuple[Condition, int]]:
+    for condition in grid.conditions:
+        for count in grid.shots:
+            yield condition, count
+
+
+@contextmanager
+def _folder(out: str | Path | None, config: Mapping[str, object]) -> Iterator[RunFolder]:
+    if out is not None:
+        with RunFolder.open(out, config) as folder:
+            yield folder
+        return
+    with tempfile.TemporaryDirectory() as temporary, RunFolder.open(temporary, config) as folder:
+        yield folder
+
+
+class _Work:
+    """Does cells that the folder does not have yet, and tells how far it is."""
+
+    def __init__(self, folder: RunFolder, cells: Cells, progress: Progress | None) -> None:
+        self.folder, self._cells, self._progress = folder, cells, progress
+        self._done = self._known = 0
+
+    def do(self, *groups: Sequence[Cell]) -> None:
+        """Computes and writes what is missing."""
+        self._known += sum(map(len, groups))
+        self._tell()
+        for cell in (cell for group in groups for cell in group):
+            if not self.folder.has(cell.key):
+                self.folder.write(cell.key, self._cells.rows(cell))
+            self._done += 1
+            self._tell()
+
+    def _tell(self) -> None:
+        if self._progress is not None:
+            self._progress(self._done, self._known)
+
+
+def _bisect(work: _Work, grid: Grid, condition: Condition, shots: int) -> None:
+    """Measures 0, N, and the cuts between the last that misses the threshold and the first that holds it."""
+    measured = [0, grid.layers]
+    missing, holding = measured
+    work.do(list(grid.curve_cells(condition, shots, measured)))
+    while holding - missing > 1:
+        middle = (missing + holding) // 2
+        work.do(list(grid.curve_cells(condition, shots, [middle])))
+        measured = sorted([*measured, middle])
+        scores = curve_scores(work.folder.frame(), condition.name, shots, measured)
+        means = scores.mean(axis=(1, 2))
+        threshold = recognition_point(measured, scores, resamples=1).threshold
+        missing, holding = (missing, middle) if means[measured.index(middle)] >= threshold else (middle, holding)

@@ -1,0 +1,222 @@
+"""From the rows of a `locate` run to what its reports show; needs no model.
+
+Shapes: C cuts, S seeds, I items.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+
+from taskpoint.analysis.intervals import interval
+from taskpoint.analysis.recognition import RecognitionPoint, curve, recognition_point
+from taskpoint.analysis.savings import Saving, saving
+from taskpoint.analysis.shape import ModelShape
+from taskpoint.errors import RunFolderError
+from taskpoint.experiments.condition import PAPER_CONDITIONS, Condition, named
+from taskpoint.experiments.locate_cells import EARLY_EXIT, SHUFFLED, ZERO_SHOT
+from taskpoint.report.view import AnswerView, ConditionView, ControlScore, LocateView
+from taskpoint.results.folder import RunFolder
+from taskpoint.results.manifest import library_versions
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def view_of_folder(path: str | Path) -> LocateView:
+    """The view of a run folder.
+
+    Raises:
+        RunFolderError: there is no run there, it is of another kind, or it was interrupted before its first curve.
+    """
+    folder = RunFolder.read(path)
+    return view_of(folder.frame(), folder.manifest.config)
+
+
+def view_of(rows: pd.DataFrame, config: Mapping[str, Any]) -> LocateView:
+    """Everything that reports show, from rows and configuration.
+
+    Raises:
+        RunFolderError: the run was interrupted before its first curve was complete.
+    """
+    views: list[ConditionView] = []
+    answers: list[AnswerView] = []
+    for values in config["conditions"]:
+        condition = Condition(values["hide"], values["instruction"])
+        for shots in config["shots"]:
+            found = rows[(rows["condition"] == condition.name) & (rows["shots"] == shots)]
+            if not len(found):
+                continue
+            one = _condition_view(rows, found, condition, shots, config)
+            answers += _answers(found, len(views), one.cuts)
+            views.append(one)
+    if not views:
+        raise RunFolderError("the run has no complete curve yet; run the same command again to continue it")
+    return LocateView(
+        model=str(config["model"]),
+        num_layers=int(config["num_layers"]),
+        task=str(config["task"]),
+        metric=str(config["metric"]),
+        template=str(config["template"]),
+        seeds=int(config["seeds"]),
+        items=int(rows["item"].nunique()),
+        conditions=tuple(views),
+        answers=tuple(answers),
+        settings=_settings(config),
+        command=command(config),
+        versions=library_versions(),
+    )
+
+
+def curve_scores(rows: pd.DataFrame, condition: str, shots: int, cuts: Sequence[int]) -> Float[np.ndarray, "C S I"]:
+    """The scores of one curve, seeds and items in the order of their names.
+
+    Raises:
+        RunFolderError: some rows are missing, because the run was interrupted.
+    """
+    found = rows[(rows["condition"] == condition) & (rows["shots"] == shots) & rows["cut"].isin(list(cuts))]
+    table = found.pivot_table(index="cut", columns=["seed", "item"], values="score", aggfunc="first")
+    seeds, items = found["seed"].nunique(), found["item"].nunique()
+    if table.shape != (len(cuts), seeds * items) or table.isna().to_numpy().any():
+        raise RunFolderError(f"rows of {condition!r} are missing; run the same command again to continue the run")
+    return table.sort_index().sort_index(axis=1).to_numpy(dtype=np.float64).reshape(len(cuts), seeds, items)
+
+
+def _condition_view(
+    rows: pd.DataFrame, found: pd.DataFrame, condition: Condition, shots: int, config: Mapping[str, Any]
+) -> ConditionView:
+    cuts = sorted(int(cut) for cut in found["cut"].unique())
+    scores = curve_scores(rows, condition.name, shots, cuts)
+    zero = _zero_shot(rows, condition, scores.shape[1], int(config["num_layers"]))
+    point = recognition_point(cuts, scores, zero, num_layers=int(config["num_layers"]))
+    points = curve(cuts, scores)
+    exits = _early_exit(rows, condition, shots, cuts)
+    return ConditionView(
+        label=condition.label if len(config["shots"]) == 1 else f"{condition.label}, {shots}-shot",
+        hide=condition.hide,
+        instruction=condition.instruction,
+        shots=shots,
+        cuts=tuple(cuts),
+        mean=tuple(p.mean for p in points),
+        low=tuple(p.low for p in points),
+        high=tuple(p.high for p in points),
+        point=point,
+        controls=_controls(rows, condition, shots, scores, zero, int(config["num_layers"])),
+        early_exit=None if exits is None else tuple(i.mean for i in exits),
+        early_exit_low=None if exits is None else tuple(i.low for i in exits),
+        early_exit_high=None if exits is None else tuple(i.high for i in exits),
+        saving=_saving(config, found, point, shots),
+        tokens=round(float(found["tokens"].mean())),
+        hidden=round(float(found["hidden"].mean())),
+    )
+
+
+def _zero_shot(rows: pd.DataFrame, condition: Condition, seeds: int, layers: int) -> Float[np.ndarray, "S I"] | None:
+    name = named(ZERO_SHOT, condition.instruction)
+    if not (rows["condition"] == name).any():
+        return None
+    # Without examples a prompt is the same under every seed, so it is asked once.
+    return np.repeat(curve_scores(rows, name, 0, [layers])[0], seeds, axis=0)
+
+
+def _early_exit(rows: pd.DataFrame, condition: Condition, shots: int, cuts: Sequence[int]) -> list[Any] | None:
+    name = named(EARLY_EXIT, condition.instruction)
+    if not ((rows["condition"] == name) & (rows["shots"] == shots)).any():
+        return None
+    return [interval(scores) for scores in curve_scores(rows, name, shots, cuts)]
+
+
+def _controls(
+    rows: pd.DataFrame,
+    condition: Condition,
+    shots: int,
+    scores: Float[np.ndarray, "C S I"],
+    zero: Float[np.ndarray, "S I"] | None,
+    layers: int,
+) -> tuple[ControlScore, ...]:
+    measured = {"ceiling": scores[-1], "floor": scores[0]}
+    if zero is not None:
+        measured[ZERO_SHOT] = zero
+    name = named(SHUFFLED, condition.instruction)
+    if ((rows["condition"] == name) & (rows["shots"] == shots)).any():
+        measured[SHUFFLED] = curve_scores(rows, name, shots, [layers])[0]
+    found = {control: interval(values) for control, values in measured.items()}
+    return tuple(ControlScore(control, i.mean, i.low, i.high) for control, i in found.items())
+
+
+def _saving(config: Mapping[str, Any], found: pd.DataFrame, point: RecognitionPoint, shots: int) -> Saving | None:
+    if point.layer is None or config["shape"] is None:
+        return None
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in config["shape"].items()}
+    shape = ModelShape(**values | {"dense_layers": frozenset(values["dense_layers"])})
+    tokens, hidden = round(float(found["tokens"].mean())), round(float(found["hidden"].mean()))
+    return saving(shape, tokens, hidden, point.layer, shots)
+
+
+def _answers(found: pd.DataFrame, index: int, cuts: Sequence[int]) -> list[AnswerView]:
+    """Answers under the first seed: one page cannot show them all."""
+    first = found[found["seed"] == found["seed"].min()]
+    views = []
+    for item, group in first.groupby("item", sort=False):
+        by_cut = group.set_index("cut").loc[list(cuts)]
+        row = group.iloc[0]
+        texts = tuple(str(text) for text in by_cut["text"])
+        scores = tuple(float(score) for score in by_cut["score"])
+        views.append(
+            AnswerView(index, str(item), str(row["subtask"]), str(row["query"]), str(row["reference"]), texts, scores)
+        )
+    return views
+
+
+def _settings(config: Mapping[str, Any]) -> dict[str, str]:
+    said = {
+        "model": config["model"],
+        "revision": config["revision"] or "none",
+        "precision": config["dtype"],
+        "attention": config["attention"],
+        "task": config["task"],
+        "template": config["template"],
+        "shots": ", ".join(map(str, config["shots"])),
+        "seeds": config["seeds"],
+        "examples": "new for each item" if config["fresh"] else "fixed for the test set",
+        "items": config["items"],
+        "cuts": config["cuts"] if isinstance(config["cuts"], str) else ", ".join(map(str, config["cuts"])),
+        "batch size": config["batch_size"],
+        "intervals": "95 %, bootstrap over items within seeds, then over seeds",
+    }
+    return {name: str(value) for name, value in said.items()}
+
+
+def command(config: Mapping[str, Any]) -> str:
+    """The command line that runs it again."""
+    words = ["taskpoint", "locate"]
+    if config["model"] != "lexicon":
+        words += [str(config["model"])]
+    words += ["--task", str(config["task"])]
+    for shots in config["shots"]:
+        words += ["--shots", str(shots)]
+    words += ["--seeds", str(config["seeds"]), "--items", str(config["items"]), "--template", str(config["template"])]
+    words += _asked([Condition(values["hide"], values["instruction"]) for values in config["conditions"]])
+    if config["cuts"] != "all":
+        words += ["--cuts", config["cuts"] if isinstance(config["cuts"], str) else ",".join(map(str, config["cuts"]))]
+    words += ["--batch-size", str(config["batch_size"])]
+    if config["fresh"]:
+        words += ["--fresh"]
+    if config["max_new_tokens"] is not None:
+        words += ["--max-new-tokens", str(config["max_new_tokens"])]
+    if not config["controls"]:
+        words += ["--no-controls"]
+    return shlex.join(words)
+
+
+def _asked(found: Sequence[Condition]) -> list[str]:
+    if tuple(found) == PAPER_CONDITIONS:
+        return ["--paper"]
+    words = [word for hide in dict.fromkeys(c.hide for c in found) for word in ("--hide", hide)]
+    flags = list(dict.fromkeys(c.instruction for c in found))
+    return [*words, "--instruction", "both" if len(flags) > 1 else "yes" if flags[0] else "no"]

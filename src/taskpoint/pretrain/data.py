@@ -1,0 +1,150 @@
+"""Training sequences: in-context prompts of word tasks, with the answers as the only targets.
+
+B sequences, T tokens, padded on the right: causal attention then needs no mask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int64
+from torch import Tensor
+from transformers import PreTrainedTokenizerFast
+
+from taskpoint.errors import SettingError
+from taskpoint.prompts.content import Content, Example
+from taskpoint.prompts.encode import encode_many
+from taskpoint.prompts.segments import Part, Segment, SegmentedPrompt
+from taskpoint.prompts.template import Template
+from taskpoint.tasks.mapping import Subtask
+
+
+@dataclass(frozen=True)
+class TrainingBatch:
+    """Sequences and where the model is taught.
+
+    Attributes:
+        input_ids: Tokens, padded on the right.
+        targets: True at the tokens that are to be predicted: every answer and the stop text after it.
+        last: True at the targets that belong to the last answer of a sequence.
+    """
+
+    input_ids: Int64[Tensor, "B T"]
+    targets: Bool[Tensor, "B T"]
+    last: Bool[Tensor, "B T"]
+
+    def to(self, device: torch.device) -> TrainingBatch:
+        """The same batch on another device."""
+        return TrainingBatch(self.input_ids.to(device), self.targets.to(device), self.last.to(device))
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """How prompts are drawn.
+
+    Attributes:
+        subtasks: Drawn with equal chance.
+        templates: The first is the main one; the others share `other_share` equally. Each needs a stop text.
+        shots: Worked examples in every sequence; as all answers are targets, 0 to `shots` examples are learnt at once.
+        instruction_share: Share of the sequences that begin with the instruction line.
+        other_share: Share of the sequences that are written in another template than the first.
+
+    Raises:
+        SettingError: a share outside 0 … 1, a sub-task with too few pairs or no instruction, or no template.
+    """
+
+    subtasks: tuple[Subtask, ...]
+    templates: tuple[Template, ...]
+    shots: int
+    instruction_share: float
+    other_share: float
+
+    def __post_init__(self) -> None:
+        for name in ("instruction_share", "other_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise SettingError(f"{name} is {getattr(self, name)}; expected a share from 0 to 1")
+        if not self.templates or any(template.stop is None for template in self.templates):
+            raise SettingError("templates must name at least one, each with a stop text that ends an answer")
+        if self.other_share and len(self.templates) < 2:
+            raise SettingError(f"other_share is {self.other_share} with one template; set it to 0 or give more templates")
+        if not self.subtasks:
+            raise SettingError("there is no sub-task; expected at least one")
+        for subtask in self.subtasks:
+            if self.shots < 0 or self.shots >= len(subtask.pairs):
+                raise SettingError(
+                    f"shots is {self.shots}; expected 0 to {len(subtask.pairs) - 1}, "
+                    f"for {subtask.name!r} has {len(subtask.pairs)} pairs"
+                )
+            if self.instruction_share and subtask.instruction is None:
+                raise SettingError(f"{subtask.name!r} has no instruction; set instruction_share to 0")
+
+    def draw(
+        self, tokenizer: PreTrainedTokenizerFast, batch: int, seed: int, step: int
+    ) -> TrainingBatch:
+        """The batch of one step; it depends on nothing but the arguments, so a run can be continued at any step.
+
+        Args:
+            tokenizer: Gives ids and offsets.
+            batch: Number of sequences.
+            seed: Seed of the run.
+            step: Number of the step, from 0.
+        """
+        chance = np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, step))))
+        chosen = chance.integers(len(self.subtasks), size=batch)
+        instructed = chance.random(batch) < self.instruction_share
+        written = np.where(
+            chance.random(batch) < self.other_share, chance.integers(1, max(2, len(self.templates)), size=batch), 0
+        )
+        contents, outputs = [], []
+        for place in range(batch):
+            subtask = self.subtasks[chosen[place]]
+            drawn = [subtask.pairs[i] for i in chance.choice(len(subtask.pairs), self.shots + 1, replace=False)]
+            *examples, (query, answers) = drawn
+            contents.append(
+                Content(
+                    subtask.instruction if instructed[place] else None,
+                    tuple(Example(text, accepted[0]) for text, accepted in examples),
+                    query,
+                )
+            )
+            outputs.append(answers[0])
+        prompts: list[SegmentedPrompt | None] = [None] * batch
+        for number, template in enumerate(self.templates):
+            places = np.flatnonzero(written == number)
+            stop = template.stop or ""
+            coded = encode_many(
+                tokenizer, template, [contents[i] for i in places], [f"{outputs[i]}{stop}" for i in places]
+            )
+            for place, prompt in zip(places, coded, strict=True):
+                prompts[place] = prompt
+        return collate([prompt for prompt in prompts if prompt is not None], int(tokenizer.pad_token_id))
+
+
+def taught(prompt: SegmentedPrompt) -> Bool[np.ndarray, "T"]:
+    """True at the tokens of every answer and at the first token after it, which ends the answer."""
+    answers = (prompt.parts == Part.ANSWER) & (prompt.segments == Segment.EXAMPLES)
+    ends = np.zeros_like(answers)
+    ends[1:] = answers[:-1] & ~answers[1:]
+    return np.asarray(answers | ends | prompt.where(Segment.OUTPUT))
+
+
+def collate(prompts: Sequence[SegmentedPrompt], pad_id: int) -> TrainingBatch:
+    """Pad prompts on the right to the longest one."""
+    shape = len(prompts), max(len(prompt) for prompt in prompts)
+    ids = np.full(shape, pad_id, dtype=np.int64)
+    targets, last = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
+    for row, prompt in enumerate(prompts):
+        ids[row, : len(prompt)] = prompt.ids
+        targets[row, : len(prompt)] = taught(prompt)
+        last[row, : len(prompt)] = prompt.where(Segment.OUTPUT)
+    return TrainingBatch(torch.from_numpy(ids), torch.from_numpy(targets), torch.from_numpy(last))
+
+
+def mixture(
+    subtasks: Mapping[str, Subtask], templates: Sequence[Template], shots: int, instruction_share: float, other: float
+) -> Mixture:
+    """A mixture over all of the sub-tasks."""
+    return Mixture(tuple(subtasks.values()), tuple(templates), shots, instruction_share, other)

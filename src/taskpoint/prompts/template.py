@@ -1,0 +1,103 @@
+"""The templates by name: how content is written as one text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from taskpoint.errors import SettingError, UnknownNameError
+from taskpoint.prompts.chat import CHAT
+from taskpoint.prompts.content import Content
+from taskpoint.prompts.segments import Part, Segment
+from taskpoint.prompts.writing import Template as Template
+from taskpoint.prompts.writing import Tokenizer, Writer, WrittenPrompt
+
+
+@dataclass(frozen=True)
+class DelimiterTemplate(Template):
+    r"""Pieces of fixed text around instruction, questions and answers.
+
+    A prompt is `instruction + instruction_end` (`bare_start` if there is no instruction), then for every example
+    `question + input + answer_mark + answer_gap + output + separator`, then `question + query + answer_mark`. The gap
+    stays off the end of the prompt, because tokenizers join a space to the word after it; it opens the output instead.
+
+    Attributes:
+        question: text before each question.
+        answer_mark: text between question and answer.
+        answer_gap: text between `answer_mark` and the answer, left for the model to generate.
+        separator: text after each example.
+        instruction_end: text after the instruction.
+        bare_start: text that a prompt without instruction starts with (segment PREFIX).
+    """
+
+    question: str
+    answer_mark: str
+    answer_gap: str
+    separator: str
+    instruction_end: str = "\n"
+    bare_start: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.answer_mark:
+            raise SettingError(
+                f"template {self.name!r} has an empty answer_mark: nothing would tell the model to answer"
+            )
+        if self.stop == "":
+            raise SettingError(f"template {self.name!r} has an empty stop text, expected some text or None")
+
+    def write(
+        self, content: Content, output: str | None = None, *, tokenizer: Tokenizer | None = None
+    ) -> WrittenPrompt:
+        """Write content, followed by gap and `output` (segment OUTPUT) if there is one; needs no tokenizer."""
+        writer = Writer()
+        if content.instruction is None:
+            if self.bare_start:
+                writer.add(self.bare_start, Segment.PREFIX)
+        else:
+            writer.add(content.instruction, Segment.INSTRUCTION)
+            writer.add(self.instruction_end, Segment.INSTRUCTION, -1, Part.DELIMITER)
+        lead = self.answer_mark + self.answer_gap
+        for number, example in enumerate(content.examples):
+            writer.add(self.question, Segment.EXAMPLES, number, Part.DELIMITER)
+            writer.add(example.input, Segment.EXAMPLES, number, Part.QUESTION)
+            writer.add(lead, Segment.EXAMPLES, number, Part.DELIMITER)
+            writer.add(example.output, Segment.EXAMPLES, number, Part.ANSWER)
+            writer.add(self.separator, Segment.EXAMPLES, number, Part.DELIMITER)
+        writer.add(self.question, Segment.QUERY, -1, Part.DELIMITER)
+        writer.add(content.query, Segment.QUERY, -1, Part.QUESTION)
+        writer.add(self.answer_mark, Segment.QUERY, -1, Part.DELIMITER)
+        if output is not None:
+            writer.add(self.answer_gap, Segment.OUTPUT, -1, Part.DELIMITER)
+            writer.add(output, Segment.OUTPUT, -1, Part.ANSWER)
+        return writer.done()
+
+
+# Paper A (NeurIPS 2024, released code): `Q:{src}A:{tgt} ` joined by newlines; an empty header still ends with its
+# newline, and the condition without instruction puts a newline before `A:`. Its scorer cuts at the next `Q:`.
+_FORMS = (
+    DelimiterTemplate("qa", "\n", question="Q: ", answer_mark="\nA:", answer_gap=" ", separator="\n"),
+    DelimiterTemplate("paper", "Q:", question="Q:", answer_mark="A:", answer_gap="", separator=" \n", bare_start="\n"),
+    DelimiterTemplate(
+        "paper-bare", "Q:", question="Q:", answer_mark="\nA:", answer_gap="", separator=" \n", bare_start="\n"
+    ),
+    DelimiterTemplate("arrow", "\n", question="", answer_mark=" ->", answer_gap=" ", separator="\n"),
+    DelimiterTemplate("colon", "\n", question="", answer_mark=":", answer_gap=" ", separator="\n"),
+    DelimiterTemplate(
+        "input-output", "\n", question="Input: ", answer_mark="\nOutput:", answer_gap=" ", separator="\n\n"
+    ),
+)
+
+
+TEMPLATES: Mapping[str, Template] = MappingProxyType({form.name: form for form in (*_FORMS, CHAT)})
+
+
+def template(name: str) -> Template:
+    """The template of this name.
+
+    Raises:
+        UnknownNameError: no template has that name; the message lists those there are.
+    """
+    if name not in TEMPLATES:
+        raise UnknownNameError("template", name, TEMPLATES)
+    return TEMPLATES[name]

@@ -1,0 +1,94 @@
+"""What every template is: content in, one text out with its characters labelled."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from taskpoint.errors import PromptError
+from taskpoint.prompts.content import Content
+from taskpoint.prompts.segments import Part, Segment, Span
+
+
+@runtime_checkable
+class Tokenizer(Protocol):
+    """The part of a transformers tokenizer that prompts use (spelt out so that nothing heavy is imported)."""
+
+    chat_template: Any
+
+    @property
+    def is_fast(self) -> bool:
+        """Whether the tokenizer knows character offsets."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Tokenise texts."""
+
+    def apply_chat_template(self, *args: Any, **kwargs: Any) -> Any:
+        """Write a conversation as text."""
+
+    def convert_ids_to_tokens(self, *args: Any, **kwargs: Any) -> Any:
+        """The vocabulary entries of ids."""
+
+
+@dataclass(frozen=True)
+class WrittenPrompt:
+    """A text and the spans that tile it from its first to its last character (a span may be empty)."""
+
+    text: str
+    spans: tuple[Span, ...]
+
+    def __post_init__(self) -> None:
+        borders = [0, *(span.end for span in self.spans)]
+        if any(span.start != end or span.end < end for span, end in zip(self.spans, borders, strict=False)):
+            raise PromptError("the spans of a written prompt must follow each other without gap or overlap")
+        if borders[-1] != len(self.text):
+            raise PromptError(f"the spans end at {borders[-1]}, expected the end of the text at {len(self.text)}")
+
+
+class Writer:
+    """Collects pieces of text with their labels; spans come out in order and without gaps."""
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+        self._spans: list[Span] = []
+        self._end = 0
+
+    def add(self, text: str, segment: Segment, example: int = -1, part: Part = Part.NONE) -> None:
+        """Append text with one label."""
+        start, self._end = self._end, self._end + len(text)
+        self._pieces.append(text)
+        self._spans.append(Span(start, self._end, segment, example, part))
+
+    def done(self) -> WrittenPrompt:
+        """The whole text with its spans."""
+        return WrittenPrompt("".join(self._pieces), tuple(self._spans))
+
+
+@dataclass(frozen=True)
+class Template(ABC):
+    """A way of writing content as text.
+
+    Attributes:
+        name: what `template(name)` finds it by.
+        stop: text at which a generated answer ends; None where only the model's end-of-text token ends it.
+    """
+
+    name: str
+    stop: str | None
+
+    # Whether the tokenizer adds its own BOS; not where the text already holds it, as chat templates do.
+    adds_special_tokens = True
+
+    @abstractmethod
+    def write(
+        self, content: Content, output: str | None = None, *, tokenizer: Tokenizer | None = None
+    ) -> WrittenPrompt:
+        """Write content, followed by `output` (segment OUTPUT) if there is one.
+
+        The stop text is not appended: pass `output + template.stop` to teach a model to end its answer.
+        """
+
+    def answer(self, generated: str) -> str:
+        """What was answered: the generated text up to the stop text, without surrounding white space."""
+        return (generated if self.stop is None else generated.split(self.stop, 1)[0]).strip()

@@ -1,0 +1,195 @@
+"""What a report shows: numbers and texts only, so that the page, the figure and the terminal draw the same thing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from taskpoint.analysis.recognition import RecognitionPoint
+from taskpoint.analysis.savings import Saving
+from taskpoint.errors import SettingError
+
+
+def _same_length(owner: str, expected: int, **columns: tuple[object, ...] | None) -> None:
+    for name, column in columns.items():
+        if column is not None and len(column) != expected:
+            raise SettingError(f"{owner}: {name} has {len(column)} values, expected {expected}, one for each cut")
+
+
+def _finite(owner: str, **columns: Iterable[float] | None) -> None:
+    for name, column in columns.items():
+        bad = next((value for value in column or () if not math.isfinite(value)), None)
+        if bad is not None:
+            raise SettingError(f"{owner}: {name} holds {bad}, expected finite numbers; leave the measure out instead")
+
+
+@dataclass(frozen=True)
+class ControlScore:
+    """One control beside the curve, in the units of the metric.
+
+    Attributes:
+        name: What was measured, e.g. "ceiling", "floor", "zero-shot", "shuffled answers".
+        mean: Mean score.
+        low: Lower end of its interval.
+        high: Upper end of its interval.
+    """
+
+    name: str
+    mean: float
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        _finite(f"control {self.name!r}", mean=[self.mean], low=[self.low], high=[self.high])
+
+
+@dataclass(frozen=True)
+class ConditionView:
+    """One curve: what is hidden, how the score moves with the cut, and what follows from it.
+
+    Attributes:
+        label: Name in legends and tables, e.g. "examples hidden, no instruction".
+        hide: The selector of the hidden tokens, e.g. "instruction,examples".
+        instruction: Whether the prompt has an instruction.
+        shots: Examples per prompt.
+        cuts: The measured cuts r, ascending.
+        mean: Mean score by cut.
+        low: Lower end of the interval by cut.
+        high: Upper end of the interval by cut.
+        point: The task recognition point of this curve.
+        controls: Scores to hold the curve against.
+        early_exit: Score by cut when layers >= r are skipped for every token (design, section 8), if measured.
+        saving: What the cut at the recognition point saves, if there is a point.
+        tokens: Mean length of a prompt in tokens.
+        hidden: Mean number of hidden tokens in a prompt.
+        early_exit_low: Lower end of the interval of `early_exit`, if known.
+        early_exit_high: Upper end of the interval of `early_exit`, if known.
+    """
+
+    label: str
+    hide: str
+    instruction: bool
+    shots: int
+    cuts: tuple[int, ...]
+    mean: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    point: RecognitionPoint
+    controls: tuple[ControlScore, ...]
+    early_exit: tuple[float, ...] | None
+    saving: Saving | None
+    tokens: int
+    hidden: int
+    early_exit_low: tuple[float, ...] | None = None
+    early_exit_high: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        owner = f"condition {self.label!r}"
+        if not self.cuts or list(self.cuts) != sorted(set(self.cuts)) or self.cuts[0] < 0:
+            raise SettingError(f"{owner}: cuts are {self.cuts}, expected one or more, ascending, none below 0")
+        columns = {
+            "mean": self.mean,
+            "low": self.low,
+            "high": self.high,
+            "early_exit": self.early_exit,
+            "early_exit_low": self.early_exit_low,
+            "early_exit_high": self.early_exit_high,
+        }
+        _same_length(owner, len(self.cuts), **columns)
+        _finite(owner, **columns)
+        if (self.early_exit_low is None) != (self.early_exit_high is None):
+            raise SettingError(f"{owner}: one end of the early exit interval is missing, expected both or none")
+
+    @property
+    def score_at_point(self) -> float | None:
+        """Mean score at the recognition point; None where there is none or that cut was not measured."""
+        layer = self.point.layer
+        return self.mean[self.cuts.index(layer)] if layer is not None and layer in self.cuts else None
+
+    @property
+    def kept(self) -> float | None:
+        """Score at the recognition point as a share of the ceiling; None without a point or a positive ceiling."""
+        score = self.score_at_point
+        return score / self.point.ceiling if score is not None and self.point.ceiling > 0 else None
+
+
+@dataclass(frozen=True)
+class AnswerView:
+    """What the model answered to one test item under one condition, at every cut.
+
+    Attributes:
+        condition: Index of the condition in `LocateView.conditions`.
+        item: Name of the test item.
+        subtask: The part of the task that it belongs to.
+        query: What was asked.
+        reference: The expected answer.
+        texts: The model's answer by cut of that condition.
+        scores: Its score by cut.
+    """
+
+    condition: int
+    item: str
+    subtask: str
+    query: str
+    reference: str
+    texts: tuple[str, ...]
+    scores: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class LocateView:
+    """Everything that a report of `locate` shows; the first condition is the headline.
+
+    Attributes:
+        model: Name of the model.
+        num_layers: Its number of decoder layers, N.
+        task: Name of the task.
+        metric: What the scores are, e.g. "exact match".
+        template: Name of the prompt template.
+        seeds: Number of draws of examples.
+        items: Number of test items.
+        conditions: One curve each.
+        answers: Answers by item and condition; may be empty.
+        settings: The run's settings as text, in the order to show.
+        command: The command line that runs it again.
+        versions: Library -> version.
+    """
+
+    model: str
+    num_layers: int
+    task: str
+    metric: str
+    template: str
+    seeds: int
+    items: int
+    conditions: tuple[ConditionView, ...]
+    answers: tuple[AnswerView, ...]
+    settings: Mapping[str, str]
+    command: str
+    versions: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        if not self.conditions:
+            raise SettingError("a report of 0 conditions was asked for, expected one or more in `conditions`")
+        for condition in self.conditions:
+            if condition.cuts[-1] > self.num_layers:
+                raise SettingError(
+                    f"condition {condition.label!r}: cut {condition.cuts[-1]} is above the model's "
+                    f"{self.num_layers} layers, expected cuts from 0 to {self.num_layers}"
+                )
+        for answer in self.answers:
+            if not 0 <= answer.condition < len(self.conditions):
+                raise SettingError(
+                    f"answer to item {answer.item!r}: condition {answer.condition}, "
+                    f"expected an index from 0 to {len(self.conditions) - 1}"
+                )
+            owner = f"answer to item {answer.item!r}"
+            cuts = len(self.conditions[answer.condition].cuts)
+            _same_length(owner, cuts, texts=answer.texts, scores=answer.scores)
+            _finite(owner, scores=answer.scores)
+
+    @property
+    def cuts(self) -> tuple[int, ...]:
+        """Every cut that some condition measured, ascending."""
+        return tuple(sorted({cut for condition in self.conditions for cut in condition.cuts}))

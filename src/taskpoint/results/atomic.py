@@ -1,0 +1,66 @@
+"""Files that are there as a whole or not at all, also after a kill or a power cut."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# What an interrupted write leaves behind; never read, removed when the folder is opened again.
+LEFTOVER = ".tmp"
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes a file under a temporary name, forces it to disk, and renames it.
+
+    Args:
+        path: Where the file shall stand; its folder exists. A file that stands there is replaced.
+        content: Its bytes.
+
+    Raises:
+        OSError: The disk is full, the folder is not writable, ...; then `path` is as it was.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{LEFTOVER}")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder and those above it, and forces their entries to disk.
+
+    Args:
+        path: The folder; may exist.
+
+    Raises:
+        OSError: It cannot be made, or a file stands there.
+    """
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Forces the names in a folder to disk: without it a renamed file can be gone after a power cut.
+
+    Args:
+        path: The folder.
+
+    Raises:
+        OSError: The folder cannot be opened.
+    """
+    if os.name == "nt":  # Windows opens no folders; its file system keeps the order of renames itself
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

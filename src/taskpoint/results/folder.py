@@ -1,0 +1,239 @@
+"""A run folder: rows in parts that are there or not, so that a killed run continues where it was.
+
+```
+DIR/config.json           what was asked, and library versions
+DIR/rows/NAME.parquet     one part per cell, each with its key and library versions in its metadata
+DIR/.lock                 held by the process that writes
+```
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from taskpoint.errors import RunFolderError
+from taskpoint.results.atomic import LEFTOVER, make_folder, write_whole
+from taskpoint.results.lock import FolderLock
+from taskpoint.results.manifest import Manifest, as_json, library_versions
+from taskpoint.results.rows import COLUMNS, DTYPES, SCHEMA, SORTED_BY, Row, table
+
+_KEY = b"taskpoint.key"
+_VERSIONS = b"taskpoint.versions"
+
+
+class RunFolder:
+    """Rows of one run on disk; made by `open` to write, by `read` to look at them.
+
+    A key names a part. A part is written whole under a temporary name, forced to disk and renamed: a process may be
+    killed at any moment, and when it is started again `has` tells which parts it need not compute.
+
+    Attributes:
+        path: The folder.
+        manifest: Which experiment with which settings it holds.
+    """
+
+    def __init__(self, path: Path, manifest: Manifest, lock: FolderLock | None) -> None:
+        self.path = path
+        self.manifest = manifest
+        self._lock = lock
+        self._parts = _checked_parts(path)
+
+    @classmethod
+    def open(cls, path: str | Path, config: Mapping[str, object], kind: str = "locate") -> RunFolder:
+        """Begins a run in a folder, or continues the one that is there; holds the folder until closed.
+
+        Args:
+            path: The folder; made when absent.
+            config: All settings that decide the rows, as text, numbers, lists and mappings.
+            kind: Which experiment.
+
+        Returns:
+            The folder, ready to write.
+
+        Raises:
+            RunFolderError: The folder holds a run with other settings (the message lists them), is damaged, is in use
+                by another process, or cannot be written.
+            SettingError: A setting has no form in JSON.
+        """
+        folder = Path(path)
+        wanted = Manifest(kind, as_json(config))
+        lock = None
+        try:
+            make_folder(folder)
+            lock = FolderLock(folder / ".lock")
+            make_folder(folder / "rows")
+            _remove_leftovers(folder)
+            return cls(folder, _agreed(folder, wanted), lock)
+        except BaseException as error:
+            if lock is not None:
+                lock.release()
+            if isinstance(error, OSError):
+                raise _unwritable(folder, error) from None
+            raise
+
+    @classmethod
+    def read(cls, path: str | Path) -> RunFolder:
+        """Looks at the run in a folder, without holding or changing it.
+
+        Args:
+            path: The folder.
+
+        Returns:
+            The folder; `write` is refused.
+
+        Raises:
+            RunFolderError: There is no run, or it is damaged.
+        """
+        folder = Path(path)
+        manifest = _stored(folder)
+        if manifest is None:
+            raise RunFolderError(f"{folder} holds no run (no config.json): give a folder that was written with --out")
+        return cls(folder, manifest, None)
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        """Number of parts."""
+        return len(self._parts)
+
+    def close(self) -> None:
+        """Gives the folder free for other processes; reading goes on, writing does not."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def has(self, key: str) -> bool:
+        """Whether the part of this key is written."""
+        return _name(key) in self._parts
+
+    def write(self, key: str, rows: Sequence[Row | Mapping[str, object]]) -> None:
+        """Writes the part of a key; when this returns, the rows survive a kill and a power cut.
+
+        Args:
+            key: Name of the part, such as `rows.cell_key` gives.
+            rows: Its rows; none is allowed and means that the part is done.
+
+        Raises:
+            RunFolderError: The part is there already, the folder was opened to read or closed, or the disk refuses.
+            SettingError: A row lacks a column, or has one of another name or type.
+        """
+        if self._lock is None:
+            raise RunFolderError(f"{self.path} was opened to read, or closed: open it with RunFolder.open to write")
+        name = _name(key)
+        if name in self._parts:
+            raise RunFolderError(
+                f"{self.path / 'rows' / name} is written already: ask has(key) before computing {key!r}"
+            )
+        metadata = {_KEY: key.encode(), _VERSIONS: json.dumps(library_versions()).encode()}
+        sink = pa.BufferOutputStream()
+        pq.write_table(table(rows).replace_schema_metadata(metadata), sink, write_page_checksum=True)
+        try:
+            write_whole(self.path / "rows" / name, sink.getvalue().to_pybytes())
+        except OSError as error:
+            raise _unwritable(self.path, error) from None
+        self._parts.add(name)
+
+    def frame(self) -> pd.DataFrame:
+        """All rows, sorted by setting and item; the same whatever the order in which they were written.
+
+        Returns:
+            One row per item and setting, with the columns and types of `rows.COLUMNS` and `rows.DTYPES`.
+
+        Raises:
+            RunFolderError: A part is damaged; the message names it.
+        """
+        tables = [_table(self.path / "rows" / name) for name in sorted(self._parts)]
+        joined = pa.concat_tables([SCHEMA.empty_table(), *tables])
+        rows: pd.DataFrame = joined.to_pandas(integer_object_nulls=True).astype(DTYPES)[list(COLUMNS)]
+        return rows.sort_values(list(SORTED_BY), kind="stable", ignore_index=True)
+
+
+def _name(key: str) -> str:
+    """File name of a key: readable, and different for different keys also where a file system folds case."""
+    readable = re.sub(r"[^a-z0-9=.]+", "-", key.lower()).strip("-.")[:60]
+    return f"{readable}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.parquet"
+
+
+def _stored(folder: Path) -> Manifest | None:
+    file = folder / "config.json"
+    try:
+        return Manifest.from_json(file.read_bytes(), str(file))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise RunFolderError(f"{file} cannot be read: {error.strerror}") from None
+
+
+def _agreed(folder: Path, wanted: Manifest) -> Manifest:
+    """The manifest of the folder: the stored one if it agrees, a new one in a new folder."""
+    stored = _stored(folder)
+    if stored is None:
+        if any((folder / "rows").glob("*.parquet")):
+            raise RunFolderError(f"{folder} holds rows but no config.json: give another folder with --out")
+        write_whole(folder / "config.json", wanted.to_json())
+        return wanted
+    different = stored.differences(wanted)
+    if different:
+        raise RunFolderError(
+            f"{folder} holds a run with other settings ({'; '.join(different)}): "
+            "give another folder with --out, or the same settings"
+        )
+    return stored
+
+
+def _remove_leftovers(folder: Path) -> None:
+    for place in (folder, folder / "rows"):
+        for file in place.glob(f".*{LEFTOVER}"):
+            file.unlink(missing_ok=True)
+
+
+def _checked_parts(folder: Path) -> set[str]:
+    """Names of the parts, each with a readable end and the key that its name stands for."""
+    parts = set()
+    for file in sorted((folder / "rows").glob("*.parquet")):
+        try:
+            metadata = pq.read_metadata(file).metadata or {}
+        except (pa.ArrowException, OSError) as error:
+            raise _damaged(file, error) from None
+        if _name(metadata.get(_KEY, b"").decode("utf-8", "replace")) != file.name:
+            raise RunFolderError(f"{file} was renamed or is no part of a run: move it away and run again")
+        parts.add(file.name)
+    return parts
+
+
+def _table(file: Path) -> pa.Table:
+    # Not read_table: that would take a folder named "seed=3" above the file for a column.
+    try:
+        with pq.ParquetFile(file, page_checksum_verification=True) as part:
+            rows = part.read().replace_schema_metadata(None)
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(file, error) from None
+    if not rows.schema.equals(SCHEMA):
+        raise RunFolderError(f"{file} has other columns than a part of this taskpoint: give another folder with --out")
+    return rows
+
+
+def _damaged(file: Path, error: Exception) -> RunFolderError:
+    return RunFolderError(
+        f"{file} is damaged ({' '.join(str(error).split())[:160]}): remove it and run again with the same --out, "
+        "only that part is computed anew"
+    )
+
+
+def _unwritable(folder: Path, error: OSError) -> RunFolderError:
+    return RunFolderError(f"{folder} cannot be written ({error.strerror or error}): give another folder with --out")

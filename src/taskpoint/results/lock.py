@@ -1,0 +1,69 @@
+"""One writer per run folder."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from types import ModuleType
+
+from taskpoint.errors import RunFolderError
+
+fcntl: ModuleType | None
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+# File systems (some network ones) that know no locks: a run without a lock is better than none.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
+
+
+class FolderLock:
+    """Holds a run folder for this process until released; the system releases it when the process dies.
+
+    The lock file stays: removing it would let two processes lock two different files of the same name.
+    Where the system has no `flock`, nothing is locked.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Takes the lock.
+
+        Args:
+            path: The lock file; made when absent.
+
+        Raises:
+            RunFolderError: Another process holds it.
+            OSError: The file cannot be made.
+        """
+        self._descriptor: int | None = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            self._take(path)
+        except BaseException:
+            self.release()
+            raise
+
+    def _take(self, path: Path) -> None:
+        descriptor = self._descriptor
+        if fcntl is None or descriptor is None:
+            return
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(descriptor, 20).decode("ascii", "replace").strip() or "unknown"
+            raise RunFolderError(
+                f"{path.parent} is in use by another process (id {holder}): "
+                "wait for it, or give another folder with --out"
+            ) from None
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            return
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+
+    def release(self) -> None:
+        """Gives the folder free; a second call does nothing."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None

@@ -1,0 +1,125 @@
+"""config.json: what a run folder holds, and whether a new run may continue it."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import PurePath
+
+from taskpoint.errors import RunFolderError, SettingError
+
+# Raised when older folders cannot be continued or read any more.
+SCHEMA_VERSION = 1
+_LIBRARIES = ("taskpoint", "torch", "transformers", "tokenizers", "numpy")
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that decide a result, by name; none of them is imported."""
+    versions = {"python": platform.python_version()}
+    for name in _LIBRARIES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "not installed"
+    return versions
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The content of config.json.
+
+    Attributes:
+        kind: Which experiment the folder belongs to.
+        config: Its settings, as JSON values.
+        versions: Library versions at the start of the run; each part of rows holds its own.
+    """
+
+    kind: str
+    config: Mapping[str, object]
+    versions: Mapping[str, str] = field(default_factory=library_versions)
+
+    def to_json(self) -> bytes:
+        """The file's bytes."""
+        content = {
+            "schema": SCHEMA_VERSION,
+            "kind": self.kind,
+            "config": dict(self.config),
+            "versions": dict(self.versions),
+        }
+        return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
+
+    @classmethod
+    def from_json(cls, content: bytes, where: str) -> Manifest:
+        """Reads the file's bytes.
+
+        Args:
+            content: The bytes.
+            where: The file's name, for messages.
+
+        Returns:
+            The manifest.
+
+        Raises:
+            RunFolderError: It is damaged, or of another schema.
+        """
+        try:
+            found = json.loads(content)
+            schema = found["schema"]
+            manifest = cls(str(found["kind"]), dict(found["config"]), dict(found["versions"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunFolderError(
+                f"{where} is damaged ({type(error).__name__}): give another folder with --out, or restore the file"
+            ) from None
+        if schema != SCHEMA_VERSION:
+            raise RunFolderError(
+                f"{where} was written by another taskpoint (schema {schema}, this one writes {SCHEMA_VERSION}): "
+                "give another folder with --out"
+            )
+        return manifest
+
+    def differences(self, other: Manifest) -> tuple[str, ...]:
+        """Settings that differ, as "key: here -> there", nested keys joined by dots; versions do not count."""
+        here, there = _flat({"kind": self.kind, **self.config}), _flat({"kind": other.kind, **other.config})
+        return tuple(
+            f"{key}: {here.get(key, 'absent')} -> {there.get(key, 'absent')}"
+            for key in sorted({*here, *there})
+            if here.get(key, "absent") != there.get(key, "absent")
+        )
+
+
+def as_json(config: Mapping[str, object]) -> dict[str, object]:
+    """Settings as they read back from a file: tuples become lists, paths become text.
+
+    Args:
+        config: Settings by name.
+
+    Returns:
+        The same as JSON values.
+
+    Raises:
+        SettingError: A value has no form in JSON.
+    """
+
+    def text(value: object) -> str:
+        if isinstance(value, PurePath):
+            return str(value)
+        raise TypeError(f"{type(value).__name__} {value!r:.60}")
+
+    try:
+        back: dict[str, object] = json.loads(json.dumps(dict(config), default=text, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise SettingError(f"a configuration holds what JSON cannot: {error}; give text, numbers or lists") from None
+    return back
+
+
+def _flat(values: Mapping[str, object], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            flat.update(_flat(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = json.dumps(value, ensure_ascii=False)
+    return flat

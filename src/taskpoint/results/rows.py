@@ -1,0 +1,138 @@
+"""What one row of a run folder says: one item under one setting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+
+import pyarrow as pa
+
+from taskpoint.errors import SettingError
+
+
+@dataclass(frozen=True)
+class Row:
+    """One item under one setting, and what came of it; the order of the fields is the order of the columns.
+
+    Attributes:
+        model: Name of the model.
+        task: Task, as it was asked for.
+        condition: What was hidden, or which control this is ("zero-shot", "shuffled answers", "early exit", ...).
+        shots: Number of examples in the prompt.
+        seed: Which draw of examples.
+        cut: Number of layers that saw the hidden tokens.
+        item: Id of the test item.
+        text: What the model answered.
+        score: How good the answer is, in the unit of the task's metric.
+        logprob: Log-probability of the reference answer, natural logarithm; None when not measured.
+        rank: Rank of the reference's first token, 0 = the most likely one; None when not measured.
+        subtask: Part of the task that the item belongs to.
+        query: The item's input.
+        reference: The item's reference answer.
+        template: Name of the template.
+        examples: What identifies the examples of the prompt.
+        tokens: Length of the prompt in tokens; None when not measured.
+        hidden: How many of them were hidden; None when not measured.
+        revision: Revision of the model; None when it has none.
+
+    Raises:
+        SettingError: A count is negative.
+    """
+
+    model: str
+    task: str
+    condition: str
+    shots: int
+    seed: int
+    cut: int
+    item: str
+    text: str
+    score: float
+    logprob: float | None = None
+    rank: int | None = None
+    subtask: str = ""
+    query: str = ""
+    reference: str = ""
+    template: str = ""
+    examples: str = ""
+    tokens: int | None = None
+    hidden: int | None = None
+    revision: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("shots", "seed", "cut", "rank", "tokens", "hidden"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise SettingError(f"{name} of a row must be at least 0, found {value}")
+
+
+COLUMNS = tuple(field.name for field in fields(Row))
+# Rows in this order are in the same order whatever the order in which they were computed.
+SORTED_BY = ("model", "task", "condition", "shots", "seed", "cut", "item")
+
+_ARROW = {"str": pa.string(), "int": pa.int64(), "float": pa.float64()}
+SCHEMA = pa.schema(
+    [
+        pa.field(field.name, _ARROW[str(field.type).split(" | ")[0]], nullable="None" in str(field.type))
+        for field in fields(Row)
+    ]
+)
+
+_PANDAS = {pa.string(): "string", pa.int64(): "int64", pa.float64(): "float64"}
+# Missing whole numbers need pandas' nullable type; missing floats are NaN.
+DTYPES = {
+    field.name: "Int64" if field.nullable and field.type == pa.int64() else _PANDAS[field.type] for field in SCHEMA
+}
+
+
+def table(rows: Sequence[Row | Mapping[str, object]]) -> pa.Table:
+    """Rows as a table with the columns and types of `SCHEMA`.
+
+    Args:
+        rows: Rows, or mappings from column names to values; columns with a default may be left out.
+
+    Returns:
+        The table, in the order of `rows`.
+
+    Raises:
+        SettingError: A column is missing, unknown or of another type.
+    """
+    complete = [row if isinstance(row, Row) else _row(row) for row in rows]
+    arrays = []
+    for field in SCHEMA:
+        values = [getattr(row, field.name) for row in complete]
+        try:
+            array = pa.array(values, field.type)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise SettingError(
+                f"column {field.name} of a row needs {field.type}: {' '.join(str(error).split())}"
+            ) from None
+        if array.null_count and not field.nullable:
+            raise SettingError(f"column {field.name} of a row must not be None, found None in row {values.index(None)}")
+        arrays.append(array)
+    return pa.Table.from_arrays(arrays, schema=SCHEMA)
+
+
+def cell_key(condition: str, shots: int, seed: int, part: int = 0) -> str:
+    """The name of a cell: what is computed at once, written at once, and skipped at once when a run continues.
+
+    Args:
+        condition: As in `Row`.
+        shots: As in `Row`.
+        seed: As in `Row`.
+        part: Which batch of items, for cells that are written in several parts.
+
+    Returns:
+        A name that no other cell has.
+    """
+    return f"{condition} shots={shots} seed={seed} part={part}"
+
+
+def _row(values: Mapping[str, object]) -> Row:
+    unknown = sorted(set(values) - set(COLUMNS))
+    if unknown:
+        raise SettingError(f"a row has no column {', '.join(unknown)}; its columns are {', '.join(COLUMNS)}")
+    try:
+        return Row(**values)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise SettingError(f"a row cannot be made: {' '.join(str(error).split())}") from None

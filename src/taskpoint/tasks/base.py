@@ -1,0 +1,135 @@
+"""What an experiment may ask of a task: its items, the content of one prompt, and the score of an answer."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from taskpoint.errors import DataError, SettingError
+from taskpoint.prompts.content import Content
+from taskpoint.tasks.scoring import exact_match
+
+
+@dataclass(frozen=True)
+class Item:
+    """One test case.
+
+    Attributes:
+        id: Names the item within its task; the same on every machine.
+        task: The sub-task that the item belongs to, such as ``"english-french"``.
+        input: The query, as it stands in the prompt.
+        answers: The accepted answers, the reference first; empty when the source gives none.
+
+    Raises:
+        DataError: The id or the input is empty.
+    """
+
+    id: str
+    task: str
+    input: str
+    answers: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not self.id or not self.input:
+            raise DataError(f"item {self.id!r} has the input {self.input!r}; expected a non-empty id and input")
+
+
+class Task(ABC):
+    """A set of test items, each with worked examples to put before it.
+
+    Every choice is drawn from a generator seeded with names and numbers alone (``drawing.generator``), so a seed means
+    the same prompts on every machine.
+
+    Attributes:
+        name: What the rows of a run call the task; it holds no folder of the user's machine.
+        metric: What ``score`` measures, in words.
+        template: The name of the prompt template to use when the user names none.
+    """
+
+    name: str
+    metric: str = "exact match"
+    template: str = "qa"
+
+    @abstractmethod
+    def items(self, limit: int | None = None) -> tuple[Item, ...]:
+        """The test items in a fixed random order, the sub-tasks taking turns.
+
+        Args:
+            limit: At most this many items; they are the first ``limit`` of the full order. ``None`` gives all.
+
+        Raises:
+            SettingError: ``limit`` is below 1.
+        """
+
+    @abstractmethod
+    def content(
+        self,
+        item: Item,
+        shots: int,
+        seed: int,
+        *,
+        instruction: bool = True,
+        fresh: bool = False,
+        shuffled: bool = False,
+    ) -> Content:
+        """What the prompt of one item says.
+
+        The input of the item is never among its examples, nor is a variant of it (``scoring.input_key``).
+
+        Args:
+            item: The item that is asked.
+            shots: Number of worked examples.
+            seed: Chooses the examples; those of fewer shots are the first of those of more shots.
+            instruction: Whether the instruction is written.
+            fresh: Draw the examples anew for each item, rather than once for the whole test set.
+            shuffled: The control with wrong answers: the same inputs, but no example keeps an answer accepted for it.
+
+        Raises:
+            PromptError: There are not so many examples, there is no instruction, or the item is of another task.
+        """
+
+    @property
+    @abstractmethod
+    def max_shots(self) -> int:
+        """The number of examples that every item can have."""
+
+    @property
+    @abstractmethod
+    def has_instruction(self) -> bool:
+        """Whether every item can be asked with an instruction."""
+
+    @property
+    @abstractmethod
+    def has_answers(self) -> bool:
+        """Whether every item has an accepted answer, so that it can be scored."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """The SHA-256 (hex) of all that the task reads, wherever its files lie."""
+
+    def score(self, item: Item, text: str) -> float:
+        """1.0 when ``text`` is one of the accepted answers, else 0.0.
+
+        Args:
+            item: The item that was asked.
+            text: The generated answer, already cut at the template's stop text.
+
+        Raises:
+            DataError: The item has no accepted answers.
+        """
+        if not item.answers:
+            raise DataError(
+                f"item {item.id!r} has no accepted answers; give it 'answers' in its file to have it scored"
+            )
+        return exact_match(text, item.answers)
+
+
+def checked_limit(limit: int | None) -> int | None:
+    """Give ``limit`` back.
+
+    Raises:
+        SettingError: It is below 1.
+    """
+    if limit is not None and limit < 1:
+        raise SettingError(f"items is {limit}; expected at least 1, or None for all")
+    return limit

@@ -1,0 +1,130 @@
+"""The bundled suite of word tasks: translation, grammar, facts, letters and numbers, each with at least 100 words.
+
+The words were written for this project and carry its licence. A table has one word a row and one sub-task a column;
+a cell names every accepted answer, the reference first, with ``|`` between them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from types import MappingProxyType
+
+from taskpoint.errors import DataError, UnknownNameError
+from taskpoint.tasks.mapping import MappingTask, Pair, Subtask, merged
+
+# (sub-task, table, column, instruction)
+_COLUMNS = (
+    ("english-french", "nouns", "french", "Translate English to French:"),
+    ("english-german", "nouns", "german", "Translate English to German:"),
+    ("english-spanish", "nouns", "spanish", "Translate English to Spanish:"),
+    ("english-italian", "nouns", "italian", "Translate English to Italian:"),
+    ("english-dutch", "nouns", "dutch", "Translate English to Dutch:"),
+    ("english-portuguese", "nouns", "portuguese", "Translate English to Portuguese:"),
+    ("plural", "nouns", "plural", "Give the plural:"),
+    ("past", "verbs", "past", "Give the past tense:"),
+    ("gerund", "verbs", "gerund", "Give the form that ends in -ing:"),
+    ("third-person", "verbs", "third", "Give the form after he or she:"),
+    ("comparative", "adjectives", "comparative", "Give the comparative:"),
+    ("superlative", "adjectives", "superlative", "Give the superlative:"),
+    ("antonym", "adjectives", "antonym", "Give the opposite:"),
+    ("capital", "countries", "capital", "Name the capital:"),
+    ("demonym", "countries", "demonym", "Say what is from this country:"),
+)
+
+_SPELLED: tuple[tuple[str, str, Callable[[str], str]], ...] = (
+    ("first-letter", "Give the first letter:", lambda word: word[0]),
+    ("last-letter", "Give the last letter:", lambda word: word[-1]),
+    ("uppercase", "Write in capital letters:", str.upper),
+)
+
+_LAST_NUMBER = 140
+_BELOW_TWENTY = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen"
+)
+_SMALL = tuple(_BELOW_TWENTY.split())
+_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+
+
+@dataclass(frozen=True)
+class LexiconSubtask(Subtask):
+    """A sub-task of the suite; it always has an instruction."""
+
+    instruction: str
+
+
+@cache
+def subtasks() -> Mapping[str, LexiconSubtask]:
+    """The sub-tasks by name, in a fixed order."""
+    tables = {table: _table(table) for table in ("nouns", "verbs", "adjectives", "countries")}
+    made = [
+        LexiconSubtask(name, instruction, _column(tables[table], column))
+        for name, table, column, instruction in _COLUMNS
+    ]
+    words = dict.fromkeys(row["english"] for table in ("nouns", "verbs", "adjectives") for row in tables[table])
+    made += [
+        LexiconSubtask(name, instruction, tuple((word, (spell(word),)) for word in words))
+        for name, instruction, spell in _SPELLED
+    ]
+    numbers = [_number_words(number) for number in range(_LAST_NUMBER + 1)]
+    made += [
+        LexiconSubtask("next-number", "Give the next number:", _steps(numbers, numbers[1:])),
+        LexiconSubtask("previous-number", "Give the number before:", _steps(numbers[1:], numbers)),
+        LexiconSubtask(
+            "digits", "Write in digits:", tuple((said[0], (str(number),)) for number, said in enumerate(numbers))
+        ),
+    ]
+    return MappingProxyType({subtask.name: subtask for subtask in made})
+
+
+def lexicon(name: str | None = None) -> MappingTask:
+    """The whole suite, or one sub-task of it.
+
+    Raises:
+        UnknownNameError: There is no such sub-task.
+    """
+    known = subtasks()
+    if name is None:
+        return MappingTask("lexicon", tuple(known.values()))
+    if name not in known:
+        raise UnknownNameError("sub-task of lexicon", name, known)
+    return MappingTask(f"lexicon:{name}", (known[name],))
+
+
+def _table(name: str) -> list[dict[str, str]]:
+    source = resources.files("taskpoint.tasks").joinpath("data", "lexicon", f"{name}.tsv")
+    head, *lines = source.read_text(encoding="utf-8").splitlines()
+    columns = head.split("\t")
+    rows = []
+    for number, line in enumerate(lines, start=2):
+        cells = line.split("\t")
+        if len(cells) != len(columns) or not all(cells):
+            raise DataError(
+                f"{name}.tsv, line {number}: {len(cells)} cells, expected {len(columns)}, none of them empty"
+            )
+        rows.append(dict(zip(columns, cells, strict=True)))
+    return rows
+
+
+def _column(table: list[dict[str, str]], column: str) -> tuple[Pair, ...]:
+    return merged((next(iter(row.values())), tuple(row[column].split("|"))) for row in table)
+
+
+def _number_words(number: int) -> tuple[str, ...]:
+    """The number below 200 in words, American form first."""
+    if number < 20:
+        return (_SMALL[number],)
+    if number < 100:
+        ten, one = divmod(number, 10)
+        return (_TENS[ten - 2] + (f"-{_SMALL[one]}" if one else ""),)
+    if number == 100:
+        return ("one hundred",)
+    rest = _number_words(number - 100)[0]
+    return f"one hundred {rest}", f"one hundred and {rest}"
+
+
+def _steps(sources: list[tuple[str, ...]], targets: list[tuple[str, ...]]) -> tuple[Pair, ...]:
+    return tuple((source[0], target) for source, target in zip(sources, targets, strict=False))

@@ -1,0 +1,190 @@
+"""Tasks that map one short text to another; the worked examples are other pairs of the same sub-task.
+
+Every pair is both a test item and a possible example (leave one out): with 150 words a split would halve both. The
+examples of a seed are the same for the whole test set; only an item that is itself among them gets, in its place, one
+more from the same draw.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+
+from taskpoint.errors import DataError, PromptError, SettingError
+from taskpoint.prompts.content import Content, Example
+from taskpoint.tasks.base import Item, Task, checked_limit
+from taskpoint.tasks.control import wrong_answers
+from taskpoint.tasks.drawing import generator, permutation
+from taskpoint.tasks.scoring import input_key
+
+Pair = tuple[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Subtask:
+    """One mapping.
+
+    Attributes:
+        name: Such as ``"english-french"``.
+        instruction: The line that describes it, or ``None``.
+        pairs: (input, accepted answers with the reference first); no input twice.
+
+    Raises:
+        DataError: Fewer than two different inputs: nothing would be left as an example.
+    """
+
+    name: str
+    instruction: str | None
+    pairs: tuple[Pair, ...]
+
+    def __post_init__(self) -> None:
+        if len({input_key(text) for text, _ in self.pairs}) < 2:
+            raise DataError(
+                f"task {self.name!r} has {len(self.pairs)} different inputs; expected at least 2 that differ in more "
+                "than case and closing punctuation: one to ask and one as its example"
+            )
+
+
+def merged(records: Iterable[Pair]) -> tuple[Pair, ...]:
+    """The records in their order, one for each input: the answers of all records with that input, none twice."""
+    answers: dict[str, dict[str, None]] = {}
+    for text, accepted in records:
+        answers.setdefault(text, {}).update(dict.fromkeys(accepted))
+    return tuple((text, tuple(accepted)) for text, accepted in answers.items())
+
+
+def of_file(kind: str, path: Path, name: str, instruction: str | None, records: Iterable[Pair]) -> MappingTask:
+    """The task of one file: a single sub-task. The folder is left out of all names, so it changes no draw.
+
+    Raises:
+        DataError: Fewer than two different inputs.
+    """
+    pairs = merged(records)
+    try:
+        subtask = Subtask(name or path.name, instruction, pairs)
+    except DataError as error:
+        raise DataError(f"{str(path)!r}: {error}") from None
+    return MappingTask(f"{kind}:{path.name}", (subtask,))
+
+
+class _Pool:
+    """The examples of one sub-task; inputs that must not meet in one prompt share a place in it."""
+
+    def __init__(self, subtask: Subtask) -> None:
+        self.subtask = subtask
+        firsts: dict[str, Pair] = {}
+        for pair in subtask.pairs:
+            firsts.setdefault(input_key(pair[0]), pair)
+        self.pairs: Sequence[Pair] = tuple(firsts.values())
+        self.place_of = {key: place for place, key in enumerate(firsts)}
+
+    def items(self) -> Iterator[Item]:
+        pairs = self.subtask.pairs
+        for place in permutation(generator("items", self.subtask.name), len(pairs)):
+            text, answers = pairs[place]
+            yield Item(f"{self.subtask.name}/{text}", self.subtask.name, text, answers)
+
+    def examples(self, item: Item, shots: int, seed: int, *, fresh: bool, shuffled: bool) -> tuple[Example, ...]:
+        asked = self.place_of.get(input_key(item.input))
+        available = len(self.pairs) - (asked is not None)
+        if shots > available:
+            raise PromptError(
+                f"{shots} shots asked of {self.subtask.name!r}, which has {available} examples beside the query; "
+                f"set shots to at most {available}"
+            )
+        names = ("examples", seed, self.subtask.name, *((item.id,) if fresh else ()))
+        order = (self.pairs[place] for place in permutation(generator(*names), len(self.pairs)) if place != asked)
+        chosen = list(islice(order, shots))
+        outputs = [answers[0] for _, answers in chosen]
+        if shuffled and shots:
+            spare = list(islice(order, shots))
+            offered = (answers[0] for pairs in (chosen, spare, order) for _, answers in pairs)
+            accepted = [answers for _, answers in chosen]
+            outputs = list(wrong_answers(accepted, offered, shots + len(spare), generator("shuffled", *names)))
+        return tuple(Example(text, output) for (text, _), output in zip(chosen, outputs, strict=True))
+
+
+class MappingTask(Task):
+    """One or more sub-tasks under one name.
+
+    Args:
+        name: What the rows of a run call the task.
+        subtasks: At least one, each name once.
+
+    Raises:
+        DataError: There is no sub-task, or a name is there twice.
+    """
+
+    def __init__(self, name: str, subtasks: Sequence[Subtask]) -> None:
+        self.name = name
+        self.subtasks = tuple(subtasks)
+        self._pools = {subtask.name: _Pool(subtask) for subtask in self.subtasks}
+        if not self.subtasks or len(self._pools) < len(self.subtasks):
+            raise DataError(f"task {name!r} has {len(self.subtasks)} sub-tasks; expected at least one, each name once")
+
+    def items(self, limit: int | None = None) -> tuple[Item, ...]:
+        """The pairs in a fixed random order, the sub-tasks taking turns; at most ``limit``."""
+        return tuple(islice(_in_turns([pool.items() for pool in self._pools.values()]), checked_limit(limit)))
+
+    def content(
+        self,
+        item: Item,
+        shots: int,
+        seed: int,
+        *,
+        instruction: bool = True,
+        fresh: bool = False,
+        shuffled: bool = False,
+    ) -> Content:
+        """What the prompt of one item says; see ``Task.content``."""
+        pool = self._pools.get(item.task)
+        if pool is None:
+            raise PromptError(f"item {item.id!r} is of {item.task!r}; task {self.name!r} has {', '.join(self._pools)}")
+        if shots < 0:
+            raise SettingError(f"shots is {shots}; expected 0 or more")
+        if instruction and pool.subtask.instruction is None:
+            raise PromptError(f"task {item.task!r} has no instruction; set instruction to False, or give the task one")
+        examples = pool.examples(item, shots, seed, fresh=fresh, shuffled=shuffled)
+        return Content(pool.subtask.instruction if instruction else None, examples, item.input)
+
+    @property
+    def max_shots(self) -> int:
+        """One less than the inputs of the smallest sub-task, since one is asked."""
+        return min(len(pool.pairs) for pool in self._pools.values()) - 1
+
+    @property
+    def has_instruction(self) -> bool:
+        """Whether every sub-task has an instruction."""
+        return all(subtask.instruction is not None for subtask in self.subtasks)
+
+    @property
+    def has_answers(self) -> bool:
+        """True: every pair has an answer."""
+        return True
+
+    def fingerprint(self) -> str:
+        """The SHA-256 (hex) of the sub-tasks: names, instructions, pairs."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        said = [[subtask.name, subtask.instruction, subtask.pairs] for subtask in self.subtasks]
+        return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+
+
+def _in_turns(sources: Sequence[Iterator[Item]]) -> Iterator[Item]:
+    """One of each in turn, those that are used up left out."""
+    waiting = list(sources)
+    while waiting:
+        still = []
+        for source in waiting:
+            item = next(source, None)
+            if item is not None:
+                yield item
+                still.append(source)
+        waiting = still

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from taskpoint.errors import SettingError
+from taskpoint.report.view import ControlScore, LocateView
+
+
+def test_a_column_of_another_length_than_the_cuts_is_refused_and_named(sample: LocateView) -> None:
+    condition = sample.conditions[0]
+    with pytest.raises(SettingError, match=r"early_exit has 2 values, expected 13"):
+        dataclasses.replace(condition, early_exit=(0.1, 0.2))
+
+
+@pytest.mark.parametrize("cuts", [(), (3, 2), (1, 1), (-1, 0)])
+def test_cuts_must_ascend_from_zero(sample: LocateView, cuts: tuple[int, ...]) -> None:
+    values = tuple(0.5 for _ in cuts)
+    with pytest.raises(SettingError, match="ascending"):
+        dataclasses.replace(sample.conditions[0], cuts=cuts, mean=values, low=values, high=values)
+
+
+def test_scores_that_are_no_numbers_are_refused(sample: LocateView) -> None:
+    condition = sample.conditions[0]
+    with pytest.raises(SettingError, match="mean holds nan"):
+        dataclasses.replace(condition, mean=(float("nan"), *condition.mean[1:]))
+    with pytest.raises(SettingError, match="'floor': low holds -inf"):
+        ControlScore("floor", 0.1, float("-inf"), 0.2)
+
+
+def test_half_an_early_exit_interval_is_refused(sample: LocateView) -> None:
+    with pytest.raises(SettingError, match="early exit interval"):
+        dataclasses.replace(sample.conditions[0], early_exit_low=None)
+
+
+def test_a_view_without_conditions_is_refused(sample: LocateView) -> None:
+    with pytest.raises(SettingError, match="0 conditions"):
+        dataclasses.replace(sample, conditions=(), answers=())
+
+
+def test_an_answer_to_an_unknown_condition_is_refused(sample: LocateView) -> None:
+    stray = dataclasses.replace(sample.answers[0], condition=5)
+    with pytest.raises(SettingError, match="condition 5, expected an index from 0 to 4"):
+        dataclasses.replace(sample, answers=(stray,))
+
+
+def test_an_answer_needs_one_text_for_each_cut(sample: LocateView) -> None:
+    short = dataclasses.replace(sample.answers[0], texts=("chien",))
+    with pytest.raises(SettingError, match="texts has 1 values, expected 13"):
+        dataclasses.replace(sample, answers=(short,))
+
+
+def test_a_cut_above_the_last_layer_is_refused(sample: LocateView) -> None:
+    with pytest.raises(SettingError, match="cut 12 is above the model's 8 layers"):
+        dataclasses.replace(sample, num_layers=8)
+
+
+def test_the_share_kept_is_the_score_at_the_point_over_the_ceiling(sample: LocateView) -> None:
+    condition = sample.conditions[0]
+    layer = condition.point.layer
+    assert layer is not None
+    assert condition.kept == condition.mean[layer] / condition.point.ceiling
+    assert sample.conditions[4].kept is None
+
+
+def test_the_cuts_of_a_view_are_those_of_all_conditions(sample: LocateView) -> None:
+    condition = sample.conditions[0]
+    few = {name: getattr(condition, name)[::4] for name in ("cuts", "mean", "low", "high")}
+    sparse = dataclasses.replace(condition, **few, early_exit=None, early_exit_low=None, early_exit_high=None)
+    assert dataclasses.replace(sample, conditions=(sparse,), answers=()).cuts == (0, 4, 8, 12)

@@ -1,0 +1,95 @@
+"""The house plan: arrows point down, importing is light, no file hides its purpose."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SRC = Path(__file__).parents[1] / "src" / "taskpoint"
+
+# Floor of every room; a module may import its own room and rooms on lower floors.
+FLOORS = {
+    "cli": 5,
+    "experiments": 4,
+    "pretrain": 4,
+    "report": 3,
+    "engine": 2,
+    "tasks": 2,
+    "analysis": 2,
+    "results": 2,
+    "prompts": 1,
+    "models": 1,
+    "errors": 0,
+}
+# Rooms that know nothing of the rest of the house.
+ALONE = {"prompts", "analysis", "models"}
+
+
+def room(module: str) -> str:
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else "__init__"
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("taskpoint"):
+            found.add(node.module)
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name.startswith("taskpoint")}
+    return found
+
+
+MODULES = sorted(path for path in SRC.rglob("*.py") if path != SRC / "__init__.py")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SRC)))
+def test_arrows_point_down(path: Path) -> None:
+    own = path.relative_to(SRC).with_suffix("").parts[0]
+    for module in imports(path):
+        other = room(module)
+        if other != own:
+            assert FLOORS[other] < FLOORS[own], f"{own} must not import {module}"
+            assert own not in ALONE or other == "errors", f"{own} must not import {module}"
+
+
+def test_modules_do_not_import_each_other_in_circles() -> None:
+    def name(path: Path) -> str:
+        return ".".join(("taskpoint", *path.relative_to(SRC).with_suffix("").parts)).removesuffix(".__init__")
+
+    graph = {name(path): imports(path) for path in MODULES}
+    finished: set[str] = set()
+
+    def visit(module: str, way: tuple[str, ...]) -> None:
+        assert module not in way, f"circle: {' -> '.join((*way, module))}"
+        if module in finished:
+            return
+        for other in graph.get(module, ()):
+            visit(other, (*way, module))
+        finished.add(module)
+
+    for module in graph:
+        visit(module, ())
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    heavy = "{'torch', 'transformers', 'pandas', 'numpy', 'matplotlib', 'pyarrow'}"
+    code = f"import sys, taskpoint, taskpoint.cli; print(sorted({heavy} & set(sys.modules)))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+def test_every_public_name_is_there() -> None:
+    import taskpoint
+
+    for name in taskpoint.__all__:
+        assert getattr(taskpoint, name) is not None
+
+
+@pytest.mark.parametrize("name", ["plan.py", "truncated.py"])
+def test_the_two_files_that_explain_the_engine_stay_short(name: str) -> None:
+    assert len((SRC / "engine" / name).read_text().splitlines()) < 250
