@@ -13,6 +13,7 @@ SRC = Path(__file__).parents[1] / "src" / "taskpoint"
 
 # Floor of every room; a module may import its own room and rooms on lower floors.
 FLOORS = {
+    "__main__": 6,
     "cli": 5,
     "experiments": 4,
     "pretrain": 4,

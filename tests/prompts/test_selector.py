@@ -196,7 +196,7 @@ def test_hiding_what_the_prompt_lacks_says_so(selector: str, letters: str, messa
         ("examples[1:", "holds 'examples[1:'"),
         ("examples,,query", "holds ''"),
         ("", "holds ''"),
-        ("TFTF", "holds 'tftf'"),
+        ("TFTF", "has 4 flags, expected three: instruction, examples, query"),
         ("none,examples", "'none' beside other segments"),
         ("examples.answers.questions", "several parts at once"),
         ("examples.answers-questions", "several parts at once"),

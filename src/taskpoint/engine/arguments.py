@@ -1,14 +1,14 @@
 """The arguments of a decoder layer that have a token axis, taken by name and never by size.
 
-Shapes: B batch, L tokens of one forward call, P present tokens of it, K keys as the library counts them (past and call),
-S keys as a cut layer stores them (present past and present call), H heads, D width.
+Shapes: B batch, L tokens of one forward call, P present tokens of it, K keys as the library counts them (past and
+call), S keys as a cut layer stores them (present past and present call), H heads, D width.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Hashable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,17 +32,17 @@ class LayerCall:
 
 
 @functools.cache
-def _positional(layer_type: Hashable) -> tuple[str, ...]:
+def _positional(forward: Callable[..., Any]) -> tuple[str, ...]:
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    parameters = inspect.signature(layer_type.forward).parameters.values()
+    parameters = inspect.signature(forward).parameters.values()
     return tuple(p.name for p in parameters if p.kind in kinds)[1:]
 
 
 def read_call(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> LayerCall:
     """Names the arguments of a layer call, also those passed by position (GPT-2 passes its mask so)."""
-    named = dict(zip(_positional(type(layer)), args, strict=False)) | kwargs
-    first = _positional(type(layer))[0]
-    return LayerCall(named.pop(first), named)
+    names = _positional(type(layer).forward)
+    named = dict(zip(names, args, strict=False)) | kwargs
+    return LayerCall(named.pop(names[0]), named)
 
 
 def first_tensor(output: Any) -> Tensor:

@@ -220,6 +220,8 @@ def run(
     cells = Cells(lm, task, template, items, config.fresh, config.max_new_tokens)
     blocks = tuple(items[start : start + config.batch_size] for start in range(0, len(items), config.batch_size))
     grid = Grid(config.conditions, config.shots, config.seeds, blocks, layers, _can_shuffle(task, items, config))
+    first_seed = dataclasses.replace(grid, seeds=1)
+    cells.check(cell for condition, count in _curves(grid) for cell in first_seed.curve_cells(condition, count, ()))
     with _folder(out, manifest(lm, task, config, template.name)) as folder:
         work = _Work(folder, cells, progress)
         if cuts is not None:

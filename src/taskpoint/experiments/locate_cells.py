@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -120,18 +120,25 @@ class Cells:
         prompts = encode_many(self._lm.tokenizer, self._template, contents, answers)
         return max(len(prompt) - prompt.prompt_length for prompt in prompts)
 
+    def check(self, cells: Iterable[Cell]) -> None:
+        """Builds the prompts of cells without computing anything, so that bad input costs no result.
+
+        Raises:
+            PromptError: as `rows`.
+        """
+        for cell in cells:
+            for prompt in self._asked(cell, self._contents(cell)):
+                self._hidden(cell, prompt)
+
     def rows(self, cell: Cell) -> list[Row]:
         """The rows of a cell, cut by cut.
 
         Raises:
             PromptError: a prompt is too long for the model, has too few examples, or lacks what is to be hidden.
         """
-        contents = [self._content(cell, item) for item in cell.items]
-        asked = encode_many(self._lm.tokenizer, self._template, contents)
+        contents = self._contents(cell)
+        asked = self._asked(cell, contents)
         answered = encode_many(self._lm.tokenizer, self._template, contents, [item.answers[0] for item in cell.items])
-        if self._lm.max_positions is not None:
-            for prompt in asked:
-                check_length(prompt, self._lm.max_positions, self.max_new_tokens)
         hidden = [self._hidden(cell, prompt) for prompt in asked]
         scores: ReferenceScores | None = None
         if cell.kind == EARLY_EXIT:
@@ -165,15 +172,20 @@ class Cells:
             for i, item in enumerate(cell.items)
         ]
 
-    def _content(self, cell: Cell, item: Item) -> Content:
-        return self._task.content(
-            item,
-            cell.shots,
-            cell.seed,
-            instruction=cell.condition.instruction,
-            fresh=self._fresh,
-            shuffled=cell.kind == SHUFFLED,
-        )
+    def _contents(self, cell: Cell) -> list[Content]:
+        named = {
+            "instruction": cell.condition.instruction,
+            "fresh": self._fresh,
+            "shuffled": cell.kind == SHUFFLED,
+        }
+        return [self._task.content(item, cell.shots, cell.seed, **named) for item in cell.items]
+
+    def _asked(self, cell: Cell, contents: Sequence[Content]) -> list[SegmentedPrompt]:
+        prompts = encode_many(self._lm.tokenizer, self._template, contents)
+        if self._lm.max_positions is not None:
+            for prompt in prompts:
+                check_length(prompt, self._lm.max_positions, self.max_new_tokens)
+        return prompts
 
     def _hidden(self, cell: Cell, prompt: SegmentedPrompt) -> Bool[np.ndarray, " T"]:
         if cell.kind != "cut":

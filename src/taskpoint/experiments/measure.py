@@ -88,7 +88,7 @@ class Measure:
 
     def _batch(self, prompts: Sequence[SegmentedPrompt], hidden: Sequence[Bool[np.ndarray, " _"]]) -> Batch:
         batch = pad_left(prompts, hidden, self._pad)
-        device = self._lm.model.get_input_embeddings().weight.device
+        device: torch.device = self._lm.model.get_input_embeddings().weight.device  # type: ignore[assignment]
         return Batch(batch.input_ids.to(device), batch.attention_mask.to(device), batch.hidden.to(device))
 
     def _generate(self, batch: Batch, cut: int) -> Tensor:
@@ -117,7 +117,7 @@ class Measure:
             # The ending token may carry text before the stop text, so it is decoded too.
             end = next((place + 1 for place, token in enumerate(row) if token in ends), len(row))
             text = self._lm.tokenizer.decode(row[:end], skip_special_tokens=True, clean_up_tokenization_spaces=False)
-            rows.append(self._template.answer(text))
+            rows.append(self._template.answer(str(text)))
         return rows
 
 

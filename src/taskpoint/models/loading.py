@@ -12,10 +12,12 @@ from typing import Any
 import torch
 from huggingface_hub import errors as hub
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
-from taskpoint.errors import ModelError, SettingError, TokenizerError, UnknownNameError
+from taskpoint.errors import ModelError, SettingError, TaskpointError, TokenizerError, UnknownNameError
 from taskpoint.models.anatomy import anatomy
 from taskpoint.models.bundled import DEFAULT, bundled_models
+from taskpoint.models.device import usable_device
 
 _DTYPES = ("auto", "float32", "bfloat16", "float16")
 
@@ -95,7 +97,7 @@ def load(
     _refuse_other_kinds(asked, config)
     tokenizer = _tokenizer(asked, source, where)
     built: dict[str, Any] = {**from_pretrained, **where, "config": config, "dtype": kind}
-    model = _reading(asked, revision, lambda: AutoModelForCausalLM.from_pretrained(source, **built))
+    model = _reading(asked, revision, lambda: _complete(asked, source, built))
     if place is not None:
         model = model.to(place)
     model.eval()
@@ -115,13 +117,7 @@ def _device(device: str | torch.device | None, from_pretrained: dict[str, Any]) 
         return None
     if from_pretrained.get("device_map") is not None:
         raise SettingError(f"device is {str(device)!r} beside a device_map; give one of the two")
-    try:
-        place = torch.device(device)
-        torch.empty(0, device=place)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = _one_line(error)
-        raise SettingError(f"device {str(device)!r} cannot be used ({reason}); expected cpu, cuda, mps, ...") from error
-    return place
+    return usable_device(device)
 
 
 def _source(name: str) -> tuple[str, bool]:
@@ -155,11 +151,22 @@ def _refuse_other_kinds(name: str, config: Any) -> None:
     family = getattr(config, "model_type", type(config).__name__)
     if getattr(config, "is_encoder_decoder", False):
         raise ModelError(f"{name} is an encoder-decoder ({family}); expected a decoder-only causal language model")
-    made = getattr(config, "architectures", None) or []
-    # BERT and its like also have a class for generation, but their weights were not trained for it.
-    encoder = any(a.endswith(("ForMaskedLM", "ForPreTraining", "ForSequenceClassification")) for a in made)
-    if encoder or getattr(config, "is_decoder", None) is False and _reads_both_ways(config):
+    # BERT and its like have a class for generation too, which attends both ways unless `is_decoder` is set.
+    if getattr(config, "is_decoder", None) is False and family in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
         raise ModelError(f"{name} is an encoder ({family}); expected a decoder-only causal language model")
+
+
+def _complete(name: str, source: str, built: dict[str, Any]) -> PreTrainedModel:
+    """The model with all of its weights; transformers fills missing ones with random numbers."""
+    model: PreTrainedModel
+    model, found = AutoModelForCausalLM.from_pretrained(source, output_loading_info=True, **built)
+    missing = sorted(found["missing_keys"])
+    if missing:
+        raise ModelError(
+            f"{name} lacks {len(missing)} weights of a causal language model, such as {missing[0]}; "
+            "expected a decoder with its language-model head, saved with save_pretrained"
+        )
+    return model
 
 
 def _tokenizer(name: str, source: str, where: dict[str, Any]) -> PreTrainedTokenizerBase:
@@ -175,3 +182,36 @@ def _tokenizer(name: str, source: str, where: dict[str, Any]) -> PreTrainedToken
             "expected a fast one, with a tokenizer.json"
         )
     return tokenizer
+
+
+def _reading(name: str, revision: str | None, read: Callable[[], Any]) -> Any:
+    """Do `read`; whatever transformers raises for files that are not there or not right becomes one line."""
+    try:
+        return read()
+    except TaskpointError:
+        raise
+    except Exception as error:
+        causes = tuple(type(cause) for cause in _chain(error))
+        if any(issubclass(cause, hub.GatedRepoError) for cause in causes):
+            raise ModelError(f"{name} is gated on the hub; ask for access there and log in with `hf auth login`") from error
+        if any(issubclass(cause, hub.RepositoryNotFoundError) for cause in causes):
+            raise _unknown(name) from error
+        if any(issubclass(cause, hub.RevisionNotFoundError) for cause in causes):
+            raise ModelError(f"{name} has no revision {revision!r}; give a branch, tag or commit that it has") from error
+        if any(issubclass(cause, (hub.LocalEntryNotFoundError, hub.OfflineModeIsEnabled)) for cause in causes):
+            raise ModelError(
+                f"{name} is neither a folder nor in the local cache, and the hub cannot be reached; "
+                f"give a folder or a bundled model ({_names()}), or connect to the network"
+            ) from error
+        raise ModelError(f"{name} cannot be loaded as a causal language model ({_one_line(error)})") from error
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 200 else f"{text[:197]}..."

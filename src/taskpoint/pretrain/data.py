@@ -5,7 +5,7 @@ B sequences, T tokens, padded on the right: causal attention then needs no mask.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,7 +69,7 @@ class Mixture:
         if not self.templates or any(template.stop is None for template in self.templates):
             raise SettingError("templates must name at least one, each with a stop text that ends an answer")
         if self.other_share and len(self.templates) < 2:
-            raise SettingError(f"other_share is {self.other_share} with one template; set it to 0 or give more templates")
+            raise SettingError(f"other_share is {self.other_share} with one template; set it to 0, or add templates")
         if not self.subtasks:
             raise SettingError("there is no sub-task; expected at least one")
         for subtask in self.subtasks:
@@ -123,7 +123,7 @@ class Mixture:
         return collate([prompt for prompt in prompts if prompt is not None], int(tokenizer.pad_token_id))
 
 
-def taught(prompt: SegmentedPrompt) -> Bool[np.ndarray, "T"]:
+def taught(prompt: SegmentedPrompt) -> Bool[np.ndarray, " T"]:
     """True at the tokens of every answer and at the first token after it, which ends the answer."""
     answers = (prompt.parts == Part.ANSWER) & (prompt.segments == Segment.EXAMPLES)
     ends = np.zeros_like(answers)
@@ -142,9 +142,3 @@ def collate(prompts: Sequence[SegmentedPrompt], pad_id: int) -> TrainingBatch:
         last[row, : len(prompt)] = prompt.where(Segment.OUTPUT)
     return TrainingBatch(torch.from_numpy(ids), torch.from_numpy(targets), torch.from_numpy(last))
 
-
-def mixture(
-    subtasks: Mapping[str, Subtask], templates: Sequence[Template], shots: int, instruction_share: float, other: float
-) -> Mixture:
-    """A mixture over all of the sub-tasks."""
-    return Mixture(tuple(subtasks.values()), tuple(templates), shots, instruction_share, other)

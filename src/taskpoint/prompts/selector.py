@@ -32,7 +32,7 @@ _HAS = {
     Segment.QUERY: (Part.QUESTION, Part.DELIMITER),
 }
 _TERM = re.compile(r"(?P<segment>[a-z]+)(?P<range>\[[^\]]*\])?(?P<parts>(?:[.-][a-z]+)*)")
-_FLAGS = re.compile(r"[TF]{3}", re.IGNORECASE)
+_FLAGS = re.compile(r"[TF]+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,10 @@ def parse_selector(text: str) -> Selector:
     """
     plain = re.sub(r"\s+", "", text)
     if _FLAGS.fullmatch(plain):
+        if len(plain) != len(_SEGMENTS):
+            raise SettingError(
+                f"hide={text!r} has {len(plain)} flags, expected three: instruction, examples, query, as in 'FTF'"
+            )
         flags = zip(plain.upper(), _SEGMENTS, strict=True)
         plain = ",".join(name for flag, name in flags if flag == "T") or "none"
     words = plain.lower().split(",")

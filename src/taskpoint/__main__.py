@@ -1,0 +1,5 @@
+"""`python -m taskpoint` is `taskpoint`."""
+
+from taskpoint.cli import main
+
+main()
