@@ -276,6 +276,6 @@ def test_a_model_that_is_no_decoder_is_refused() -> None:
     from transformers import T5Config, T5ForConditionalGeneration
 
     config = T5Config(vocab_size=20, d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2)
-    with pytest.raises(ModelError, match="decoder"):
-        with tp.cut_context(T5ForConditionalGeneration(config), after=0, drop=torch.zeros(1, 4, dtype=torch.bool)):
-            pass
+    model = T5ForConditionalGeneration(config)
+    with pytest.raises(ModelError, match="decoder"), tp.cut_context(model, 0, torch.zeros(1, 4, dtype=torch.bool)):
+        pass

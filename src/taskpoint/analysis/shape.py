@@ -138,8 +138,8 @@ class ModelShape:
         width = _size(config, _WIDTH)
         heads = _size(config, _HEADS)
         experts = _size(config, _EXPERTS, 0)
-        default_mlp = width * _size(config, ("expansion_ratio",), 4)
-        mlp = _size(config, _MLP, default_mlp)
+        # The families that leave it open, and MPT whatever its expansion_ratio says, take four times the width.
+        mlp = _size(config, _MLP, 4 * width)
         expert_mlp = _size(config, ("moe_intermediate_size",), mlp) if experts else 0
         shared = _size(config, ("n_shared_experts", "num_shared_experts"), 0) * expert_mlp
         return cls(

@@ -32,7 +32,14 @@ class Present:
         return int(self.index.shape[1])
 
     def take(self, x: Tensor) -> Tensor:
-        """The present tokens of a tensor whose second axis is the call's tokens. [1|B, L, ...] -> [1|B, P, ...]"""
+        """The present tokens of a tensor whose second axis is the call's tokens.
+
+        Args:
+            x: any tensor over the call's tokens. [1|B, L, ...]
+
+        Returns:
+            Its present tokens. [1|B, P, ...]
+        """
         index = self.index.to(x.device)
         if index.shape[0] == 1:
             return x.index_select(1, index[0])
@@ -41,12 +48,36 @@ class Present:
         return x.gather(1, index.view(*index.shape, *[1] * len(trailing)).expand(*index.shape, *trailing))
 
     def put_back(self, x: Tensor, length: int) -> Tensor:
-        """Present tokens at their places, zeros at all others. [B, P, D] -> [B, L, D]"""
-        full = x.new_zeros(x.shape[0], length, x.shape[2])  # [B, L, D]
+        """Present tokens at their places, zeros at all others.
+
+        Args:
+            x: the present tokens. [B, P, D]
+            length: tokens of the call, L.
+
+        Returns:
+            All tokens. [B, L, D]
+        """
+        return self.put_back_last(x, length, length)
+
+    def put_back_last(self, x: Tensor, length: int, last: int) -> Tensor:
+        """The last places of the call: present tokens where they stand, zeros at all others.
+
+        Args:
+            x: the present tokens, for the rows of the batch any number of times over. [V * B, P, D]
+            length: tokens of the call, L.
+            last: number of places, counted from the end of the call.
+
+        Returns:
+            Those places. [V * B, last, D]
+        """
+        x = x[:, -last:]
+        place = self.index[:, -last:].to(x.device) - (length - last) + 1  # [1|B, p], place 0 catches what is not asked for
+        place = place.clamp(min=0)
         if self.filler is not None:
-            x = x.masked_fill(self.filler.to(x.device)[:, :, None], 0)
-        index = self.index.to(x.device).expand(x.shape[0], -1)
-        return full.scatter(1, index[:, :, None].expand_as(x), x)
+            place = place.masked_fill(self.filler[:, -last:].to(x.device), 0)
+        place = place.repeat(x.shape[0] // place.shape[0], 1)
+        full = x.new_zeros(x.shape[0], last + 1, x.shape[2])
+        return full.scatter(1, place[:, :, None].expand_as(x), x)[:, 1:]
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,8 +113,11 @@ class CutPlan:
             padding: True for padding tokens of this call.
             batch: rows of this call; a multiple of the plan's rows, as `generate` repeats them for beams and samples.
 
+        Returns:
+            The tokens that stay.
+
         Raises:
-            PlanError: the batch is no multiple of the plan's rows, or a first call is shorter than the plan's prompt.
+            PlanError: the batch is no multiple of the plan's rows.
         """
         gone = self.hidden(start, length, batch)  # [B, L]
         if padding is not None:
@@ -92,11 +126,27 @@ class CutPlan:
 
     def hidden(self, start: int, length: int, batch: int) -> Bool[Tensor, "B L"]:
         """The hidden tokens of one forward call; arguments as for `present`."""
-        rows, tokens = self.drop.shape
+        rows = self.drop.shape[0]
         if batch % rows:
             raise PlanError(f"the batch has {batch} rows, but drop has {rows}: expected the same or a multiple")
         drop = self.drop.repeat_interleave(batch // rows, dim=0)[:, start : start + length]
         return torch.nn.functional.pad(drop, (0, length - drop.shape[1]))
+
+    def check_prompt(self, length: int, grown: bool) -> None:
+        """Refuses a call from the first token on whose tokens `drop` does not stand beside.
+
+        Args:
+            length: number of tokens of the call.
+            grown: the prompt may have grown by answer tokens since the first call (decoding without a cache).
+
+        Raises:
+            PlanError: the call has fewer tokens than the plan's prompt, or more though it cannot have grown.
+        """
+        tokens = self.drop.shape[1]
+        if length < tokens or (length > tokens and not grown):
+            raise PlanError(
+                f"the prompt has {length} tokens, but drop has {tokens}; drop must have one entry for each of input_ids"
+            )
 
 
 def check_drop(drop: Tensor) -> None:

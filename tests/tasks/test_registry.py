@@ -1,0 +1,99 @@
+"""From a name to a task."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from taskpoint.errors import DataError, SettingError, TaskpointError, UnknownNameError
+from taskpoint.tasks.lexicon import subtasks
+from taskpoint.tasks.registry import task, task_names
+
+PROMPT = {"examples": [{"input": "a", "output": "b"}], "query": "c", "answers": "d"}
+
+
+def test_every_bundled_name_gives_the_task_of_that_name() -> None:
+    bundled = [name for name in task_names() if "FILE" not in name]
+    assert len(bundled) == len(subtasks()) + 1
+    assert [task(name).name for name in bundled] == bundled
+
+
+def test_every_form_with_a_file_gives_a_task(tmp_path: Path) -> None:
+    text = {
+        "words": json.dumps({"a": "b", "c": "d"}),
+        "pairs": "a\tb\nc\td\n",
+        "prompts": json.dumps(PROMPT),
+    }
+    forms = [name for name in task_names() if "FILE" in name]
+    assert [form.split(":")[0] for form in forms] == list(text)
+    for form in forms:
+        kind, pattern = form.split(":")
+        path = tmp_path / pattern.replace("FILE", "a:b")
+        path.write_text(text[kind])
+        made = task(f"{kind}:{path}")
+        assert made.name == f"{kind}:{path.name}"
+        assert made.content(made.items()[0], 1, 0, instruction=False).examples
+
+
+def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "w.json").write_text('{"a": "b", "c": "d"}')
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert task("words:~/w.json").name == "words:w.json"
+    with pytest.raises(DataError, match="no file"):
+        task("words:~nobody-of-this-name/w.json")
+
+
+def test_an_instruction_is_handed_on(tmp_path: Path) -> None:
+    path = tmp_path / "w.tsv"
+    path.write_text("a\tb\nc\td\n")
+    assert task(f"pairs:{path}", instruction="Do it:").has_instruction
+
+
+@pytest.mark.parametrize(
+    ("spec", "near"),
+    [
+        ("lexcion", "lexicon"),
+        ("lexicon:english-frensh", "lexicon:english-french"),
+        ("lexicon:", "lexicon"),
+        ("plural", "lexicon:plural"),
+        ("word:FILE.json", "words:FILE.json"),
+    ],
+)
+def test_an_unknown_task_is_refused_with_the_nearest_and_all_that_exist(spec: str, near: str) -> None:
+    with pytest.raises(UnknownNameError, match=f"Did you mean {near!r}") as caught:
+        task(spec)
+    assert "\n" not in str(caught.value)
+    assert all(name in str(caught.value) for name in task_names())
+
+
+@pytest.mark.parametrize("spec", ["", "zzz", "lexicon:\n"])
+def test_a_name_like_no_other_is_refused_in_one_line(spec: str) -> None:
+    with pytest.raises(UnknownNameError, match="Known: lexicon") as caught:
+        task(spec)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("spec", ["words", "words:", "pairs", "prompts:"])
+def test_a_form_without_its_file_is_refused(spec: str) -> None:
+    with pytest.raises(SettingError, match=r"names no file; expected \w+:FILE"):
+        task(spec)
+
+
+@pytest.mark.parametrize(("spec", "line"), [("lexicon", "Do:"), ("prompts:x.jsonl", "Do:"), ("words:x.json", " ")])
+def test_an_instruction_that_cannot_be_used_is_refused(spec: str, line: str) -> None:
+    with pytest.raises(SettingError, match="leave (instruction|it) out"):
+        task(spec, instruction=line)
+
+
+@pytest.mark.parametrize("kind", ["words", "pairs", "prompts"])
+@pytest.mark.parametrize("content", [None, b"", b"\xff\xfe", b"{\n", b"\x00"])
+def test_no_file_of_any_kind_ends_in_a_traceback(tmp_path: Path, kind: str, content: bytes | None) -> None:
+    path = tmp_path / "file"
+    if content is not None:
+        path.write_bytes(content)
+    for spec in (f"{kind}:{path}", f"{kind}:{tmp_path}", f"{kind}:{tmp_path}/\x00"):
+        with pytest.raises(TaskpointError) as caught:
+            task(spec)
+        assert "\n" not in str(caught.value)
