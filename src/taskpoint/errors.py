@@ -1,4 +1,4 @@
-"""What can go wrong, one class per kind; every message is one line: what was found, what was expected, what mends it."""
+"""What can go wrong, one class per kind; a message is one line: what was found, what was expected, what mends it."""
 
 from __future__ import annotations
 

@@ -34,6 +34,14 @@ TWICE = (
     "{{ bos_token }}{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}</>\n{% endfor %}"
     "{% if add_generation_prompt %}Again: {{ messages[-1]['content'] }}<assistant>{% endif %}"
 )
+TURN = (
+    "{% for m in messages %}{% if m['role'] == 'user' %}{{ bos_token }}[INST] {{ m['content'] }}[/INST]"
+    "{% else %}{{ m['content'] }}{{ eos_token }}{% endif %}{% endfor %}"
+)
+AFTER = (
+    "{{ bos_token }}{% for m in messages if m['role'] != 'system' %}<{{ m['role'] }}>{{ m['content'] }}{% endfor %}"
+    "{% if messages[0]['role'] == 'system' %}<rule>{{ messages[0]['content'] }}{% endif %}<assistant>"
+)
 GEMMA = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}" + CHATML
 DEAF = (
     "{{ bos_token }}{% for m in messages %}{% if m['role'] != 'system' %}<{{ m['role'] }}>{{ m['content'] }}"
@@ -119,6 +127,19 @@ def test_a_chat_without_preamble_still_starts_with_prefix(chat: Chat) -> None:
     bare = Content(None, TWO.examples, "cow")
     assert pieces(template("chat").write(bare, tokenizer=chat(CHATML)))["PREFIX", -1, "NONE"] == "<|im_start|>user\n"
     assert pieces(template("chat").write(bare, tokenizer=chat(INST)))["PREFIX", -1, "NONE"] == "<s>"
+    # Llama-2 opens every turn with BOS: the first is kept, the others belong to their turns.
+    found = pieces(template("chat").write(bare, tokenizer=chat(TURN)))
+    assert found["PREFIX", -1, "NONE"] == "<s>"
+    assert found["EXAMPLES", 0, "DELIMITER"] == "[INST] [/INST]</s>"
+    assert found["EXAMPLES", 1, "DELIMITER"] == "<s>[INST] [/INST]</s>"
+    assert found["QUERY", -1, "DELIMITER"] == "<s>[INST] [/INST]"
+
+
+def test_the_call_for_an_answer_is_never_hidden_with_an_instruction_before_it(chat: Chat) -> None:
+    written = template("chat").write(TWO, tokenizer=chat(AFTER))
+    assert written.text.endswith("<user>cow<rule>Say it in French.<assistant>")
+    assert pieces(written)["INSTRUCTION", -1, "NONE"] == "Say it in French."
+    assert written.spans[-1].segment is Segment.QUERY
 
 
 def test_a_system_message_that_moves_to_the_last_turn_is_still_the_instruction(chat: Chat) -> None:

@@ -228,6 +228,28 @@ def test_offsets_that_say_nothing_are_refused(tokenizers: dict[str, PreTrainedTo
         encode(Blind(), template("qa"), Content(None, (), "x"))
 
 
+def test_a_token_without_a_place_in_the_text_goes_with_the_token_before_it(
+    tokenizers: dict[str, PreTrainedTokenizerFast],
+) -> None:
+    true = tokenizers["llama3"]
+
+    class Forgetful:
+        chat_template = None
+        is_fast = True
+
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            coded = true(*args, **kwargs)
+            coded["offset_mapping"][0][-1] = (0, 0)
+            return coded
+
+        apply_chat_template = convert_ids_to_tokens = __call__
+
+    content = Content("Say:", (Example("dog", "chien"),), "cat")
+    prompt = encode(Forgetful(), template("qa"), content)
+    assert prompt.offsets[-1].tolist() == [0, 0]
+    assert labels_of(prompt) == labels_of(encode(true, template("qa"), content))
+
+
 def test_half_of_a_surrogate_pair_is_refused(tokenizer: PreTrainedTokenizerFast) -> None:
     with pytest.raises(DataError, match="prompt 1 holds half of a surrogate pair"):
         encode_many(tokenizer, template("qa"), [Content(None, (), "x"), Content(None, (), "\ud83d")])

@@ -75,7 +75,6 @@ def test_columns_and_types_are_the_same_whatever_the_rows(tmp_path, written):
         frame = folder.frame()
     assert tuple(frame.columns) == COLUMNS
     assert {name: str(kind) for name, kind in frame.dtypes.items()} == DTYPES
-    assert tuple(frame.columns)[:9] == tuple("model task condition shots seed cut item text score".split())
 
 
 def test_a_folder_named_like_a_column_adds_nothing_to_the_rows(tmp_path):
@@ -213,6 +212,13 @@ def test_two_writers_of_one_folder_are_refused_and_a_reader_is_not(tmp_path):
             RunFolder.open(tmp_path, CONFIG)
         assert len(RunFolder.read(tmp_path).frame()) == 12
     RunFolder.open(tmp_path, CONFIG).close()
+
+
+def test_the_holder_of_a_folder_is_named_whatever_the_lock_file_said_before(tmp_path):
+    pytest.importorskip("fcntl")
+    (tmp_path / ".lock").write_text("99999999999999999", encoding="ascii")
+    with RunFolder.open(tmp_path, CONFIG), pytest.raises(RunFolderError, match=rf"\(id {os.getpid()}\)"):
+        RunFolder.open(tmp_path, CONFIG)
 
 
 def test_a_file_is_on_disk_before_it_has_its_name_and_its_name_before_write_returns(tmp_path, monkeypatch):

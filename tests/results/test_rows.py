@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import jaxtyping
 import numpy as np
 import pytest
 
@@ -19,11 +20,19 @@ ROW = {
 }
 
 
+@pytest.fixture
+def unchecked_types():
+    """As in use: annotations are checked in tests only, and the code below them must refuse wrong types itself."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
 def test_mappings_and_rows_make_the_same_table():
     assert table([ROW, {**ROW, "rank": 2}]) == table([Row(**ROW), Row(**ROW, rank=2)])
 
 
-def test_numbers_of_numpy_are_numbers():
+def test_numbers_of_numpy_are_numbers(unchecked_types):
     made = table([{**ROW, "cut": np.int64(3), "score": np.float32(1.0)}])
     assert made == table([ROW])
 
@@ -45,7 +54,7 @@ def test_the_public_columns_come_first():
         ({"rank": -1}, "rank of a row must be at least 0"),
     ],
 )
-def test_a_row_that_does_not_fit_is_refused_in_one_line(changes, words):
+def test_a_row_that_does_not_fit_is_refused_in_one_line(unchecked_types, changes, words):
     with pytest.raises(SettingError, match=words) as caught:
         table([ROW, {**ROW, **changes}])
     assert "\n" not in str(caught.value)

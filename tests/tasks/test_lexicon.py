@@ -117,7 +117,7 @@ def test_the_suite_is_named_after_what_was_asked() -> None:
 
 
 def test_an_unknown_sub_task_is_refused_with_the_nearest() -> None:
-    with pytest.raises(UnknownNameError, match="'english-frensh'. Did you mean 'english-french'"):
+    with pytest.raises(UnknownNameError, match=r"'english-frensh'\. Did you mean 'english-french'"):
         lexicon("english-frensh")
 
 

@@ -181,7 +181,7 @@ def test_an_instruction_that_the_task_lacks_is_refused_and_none_is_written_unask
 
 
 def test_an_item_of_another_task_is_refused() -> None:
-    with pytest.raises(PromptError, match="'past'.*has plural"):
+    with pytest.raises(PromptError, match=r"'past'.*has plural"):
         lexicon("plural").content(ITEMS["past"][0], 1, 0)
 
 

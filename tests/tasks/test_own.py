@@ -99,7 +99,7 @@ def test_shuffled_answers_come_from_the_same_prompt_where_they_can(tmp_path: Pat
 
 def test_more_shots_than_written_are_refused(tmp_path: Path) -> None:
     task = own(tmp_path, ANIMALS, CHAT)
-    with pytest.raises(PromptError, match="4 shots asked of prompt 'mine/1', which has 3.*set shots to at most 1"):
+    with pytest.raises(PromptError, match=r"4 shots asked of prompt 'mine/1', which has 3.*set shots to at most 1"):
         task.content(task.items()[0], 4, 0)
     with pytest.raises(SettingError, match="shots is -1"):
         task.content(task.items()[0], -1, 0)

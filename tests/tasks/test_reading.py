@@ -68,9 +68,10 @@ def test_a_damaged_archive_is_refused(tmp_path: Path, cut: int) -> None:
     refused(path, "no whole gzip archive")
 
 
-def test_an_archive_with_changed_bytes_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", [10, -8])  # the first byte of the packed data, and of the checksum
+def test_an_archive_with_a_changed_byte_is_refused(tmp_path: Path, place: int) -> None:
     path = tmp_path / "a.gz"
     whole = bytearray(gzip.compress(b"one two three"))
-    whole[12] ^= 0xFF
+    whole[place] = 0xFF
     path.write_bytes(bytes(whole))
     refused(path, "no whole gzip archive")

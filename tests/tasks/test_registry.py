@@ -83,7 +83,7 @@ def test_a_form_without_its_file_is_refused(spec: str) -> None:
 
 @pytest.mark.parametrize(("spec", "line"), [("lexicon", "Do:"), ("prompts:x.jsonl", "Do:"), ("words:x.json", " ")])
 def test_an_instruction_that_cannot_be_used_is_refused(spec: str, line: str) -> None:
-    with pytest.raises(SettingError, match="leave (instruction|it) out"):
+    with pytest.raises(SettingError, match=r"leave (instruction|it) out"):
         task(spec, instruction=line)
 
 

@@ -82,8 +82,10 @@ class Sight:
         """Every argument of the call that has a token axis, for the present tokens alone.
 
         Raises:
-            ModelError: an argument that seems to have a token axis is not known.
+            ModelError: an argument that seems to have a token axis is not known, or the mask is missing.
         """
+        if "attention_mask" not in call.named:
+            raise ModelError("decoder layers get no argument 'attention_mask'; this family cannot be cut")
         narrowed: dict[str, Any] = {}
         for name, value in call.named.items():
             if name == "attention_mask":

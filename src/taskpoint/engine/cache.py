@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers.cache_utils import Cache, DynamicLayer
+from transformers.cache_utils import Cache, DynamicLayer, DynamicSlidingWindowLayer
 
 from taskpoint.engine.plan import Present
 from taskpoint.errors import PlanError
@@ -52,6 +52,19 @@ def _filler(filler: Tensor | None, rows: int, like: Tensor) -> Tensor:
     return torch.zeros(rows, like.shape[1], dtype=torch.bool, device=like.device)
 
 
+@dataclass
+class Book:
+    """What all cut layers of one cache share.
+
+    Attributes:
+        ledger: what they hold.
+        open: a call under the cut is running; without one nothing may be stored, because nobody would narrow it.
+    """
+
+    ledger: Ledger = field(default_factory=Ledger)
+    open: bool = False
+
+
 class PresentLayer(DynamicLayer):
     """A cache layer above the cut: stores present tokens, reports the lengths that it would have without the cut.
 
@@ -59,10 +72,20 @@ class PresentLayer(DynamicLayer):
     """
 
     def __init__(self, book: Book, is_sliding: bool) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.book = book
         # The library chooses the mask of a layer type by this flag; the mask itself then holds the window.
         self.is_sliding = is_sliding
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        """Stores the present tokens of the running call.
+
+        Raises:
+            PlanError: the cut is over.
+        """
+        if not self.book.open:
+            raise PlanError("the cache was filled under a cut that is over; continue inside cut_context, or anew")
+        return super().update(key_states, value_states, *args, **kwargs)
 
     def get_seq_length(self) -> int:
         """Tokens seen before the running call, hidden ones counted."""
@@ -88,25 +111,28 @@ class PresentLayer(DynamicLayer):
         raise PlanError("rows of a cache under a cut cannot be selected; generate without contrastive search")
 
 
-@dataclass
-class Book:
-    """Holds the current ledger for all cut layers of one cache."""
+def check_cache(cache: Any) -> None:
+    """Refuses caches whose layers do more than to keep what they are given.
 
-    ledger: Ledger = field(default_factory=Ledger)
+    Raises:
+        PlanError: the cache is static, quantised, recurrent, or no cache of the library.
+    """
+    known = (DynamicLayer, DynamicSlidingWindowLayer, PresentLayer)
+    other = [type(layer).__name__ for layer in getattr(cache, "layers", ()) if type(layer) not in known]
+    if not isinstance(cache, Cache) or other:
+        raise PlanError(
+            f"a cache of type {type(cache).__name__}{f' with layers {other[0]}' if other else ''} is not supported "
+            "under a cut; use the default dynamic cache (cache_implementation=None) of a model whose layers all attend"
+        )
 
 
 def book_of(cache: Any, num_layers: int, after: int) -> Book:
     """The book of a cache, whose layers from `after` on are replaced by present layers at its first use.
 
     Raises:
-        PlanError: the cache is static, holds tokens that came in outside the cut, or belongs to another cut.
+        PlanError: the cache is not supported, holds tokens that came in outside the cut, or belongs to another cut.
     """
-    if not isinstance(cache, Cache) or any(not isinstance(layer, DynamicLayer) for layer in cache.layers):
-        kind = next((type(x).__name__ for x in getattr(cache, "layers", ()) if not isinstance(x, DynamicLayer)), "")
-        raise PlanError(
-            f"a cache of type {type(cache).__name__}{f' with layers {kind}' if kind else ''} is not supported under a "
-            "cut; use the default dynamic cache (cache_implementation=None)"
-        )
+    check_cache(cache)
     held = [(index, layer) for index, layer in enumerate(cache.layers) if isinstance(layer, PresentLayer)]
     if held:
         first, layer = held[0]
@@ -115,11 +141,20 @@ def book_of(cache: Any, num_layers: int, after: int) -> Book:
                 f"the cache was filled under a cut after layer {first}, not {after}; start with a new cache"
             )
         return layer.book
-    if cache.get_seq_length() > 0:
-        raise PlanError("the cache already holds tokens that were read outside this cut; start with a new cache")
+    check_empty(cache)
     book = Book()
     while len(cache.layers) < num_layers:
         cache.layers.append(DynamicLayer())
     for index in range(after, num_layers):
         cache.layers[index] = PresentLayer(book, bool(getattr(cache.layers[index], "is_sliding", False)))
     return book
+
+
+def check_empty(cache: Cache) -> None:
+    """Refuses a cache that a cut would have to start with and that is not empty.
+
+    Raises:
+        PlanError: the cache holds tokens.
+    """
+    if cache.get_seq_length() > 0:
+        raise PlanError("the cache already holds tokens that were read outside this cut; start with a new cache")

@@ -1,4 +1,4 @@
-"""What every path of the engine does around the library's forward: hooks that always come off, and reading its arguments.
+"""What every path of the engine does around the library's forward: hooks that come off again, and reading arguments.
 
 Shapes: B batch, L tokens of one forward call, K tokens up to its end.
 """
@@ -17,6 +17,10 @@ from torch import Tensor, nn
 from transformers.cache_utils import DynamicCache
 
 from taskpoint.errors import ModelError, PlanError
+from taskpoint.models.anatomy import Anatomy
+
+# Flash kernels read positions and windows by cache index, flex masks cannot be narrowed.
+_ATTENTION = (None, "eager", "sdpa")
 
 
 @contextmanager
@@ -37,12 +41,19 @@ def hooked(
 
 
 @contextmanager
-def refuse_nesting(decoder: nn.Module) -> Iterator[None]:
-    """Marks a decoder as being under a cut.
+def under_cut(parts: Anatomy) -> Iterator[None]:
+    """Marks a decoder as being under a cut for the length of the block.
 
     Raises:
         PlanError: it already is.
+        ModelError: its attention implementation cannot be cut.
     """
+    decoder, attention = parts.decoder, getattr(parts.config, "_attn_implementation", None)
+    if attention not in _ATTENTION:
+        raise ModelError(
+            f"attention implementation {attention!r} cannot be cut; load the model with attn_implementation='sdpa' or "
+            "'eager'"
+        )
     if getattr(decoder, "taskpoint_cut", False):
         raise PlanError("this model is already under a cut; leave the other block first, cuts cannot be nested")
     object.__setattr__(decoder, "taskpoint_cut", True)
@@ -64,7 +75,14 @@ class DecoderCall:
     attention_mask: Tensor | None  # [B, K], 1 = token, 0 = padding
 
     def padding(self, past: int) -> Tensor | None:
-        """True for padding tokens of this call. [B, L]"""
+        """Where the tokens of this call are padding; None when the mask does not reach them.
+
+        Args:
+            past: tokens before this call.
+
+        Returns:
+            True for padding. [B, L]
+        """
         if self.attention_mask is None or self.attention_mask.shape[1] < past + self.length:
             return None
         return ~self.attention_mask[:, past : past + self.length].bool()
@@ -76,14 +94,20 @@ def read_decoder_call(decoder: nn.Module, config: Any, args: tuple[Any, ...], kw
     Raises:
         ModelError: the decoder gets no tokens, or a mask of a form that cannot be read.
     """
-    bound = inspect.signature(type(decoder).forward).bind(decoder, *args, **kwargs).arguments
-    bound = dict(bound) | dict(bound.pop("kwargs", {}))
+    signature = inspect.signature(type(decoder).forward)
+    bound = dict(signature.bind(decoder, *args, **kwargs).arguments)
+    for name, parameter in signature.parameters.items():
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            bound |= bound.pop(name, {})
     tokens = bound.get("input_ids") if bound.get("input_ids") is not None else bound.get("inputs_embeds")
     if not isinstance(tokens, Tensor):
         raise ModelError(f"{type(decoder).__name__} was called without input_ids or inputs_embeds")
     mask = bound.get("attention_mask")
     if mask is not None and not (isinstance(mask, Tensor) and mask.ndim == 2):
-        raise ModelError("under a cut attention_mask must be a [batch, tokens] tensor of ones and zeros")
+        form = f"of shape {list(mask.shape)}" if isinstance(mask, Tensor) else f"of type {type(mask).__name__}"
+        raise ModelError(
+            f"under a cut an attention_mask {form} is not supported; pass a [batch, tokens] tensor of ones and zeros"
+        )
     cache = bound.get("past_key_values")
     use_cache = bound.get("use_cache")
     if use_cache is None:
@@ -95,13 +119,27 @@ def read_decoder_call(decoder: nn.Module, config: Any, args: tuple[Any, ...], kw
     return DecoderCall(args, kwargs, tokens.shape[0], tokens.shape[1], cache, mask)
 
 
-def inputs_for(model: nn.Module, attention_mask: Tensor | None) -> dict[str, Any]:
-    """Mask and positions as `generate` would pass them: padding moves no token."""
-    if attention_mask is None:
-        return {"use_cache": False}
-    named: dict[str, Any] = {"attention_mask": attention_mask, "use_cache": False}
-    if "position_ids" in inspect.signature(model.forward).parameters:
-        named["position_ids"] = true_positions(attention_mask)
+def accepts(model: nn.Module, name: str) -> bool:
+    """Whether the model's forward takes an argument of that name, also behind a peft wrapper that passes all on."""
+    base: nn.Module = model.get_base_model() if hasattr(model, "get_base_model") else model  # type: ignore[operator]
+    return name in inspect.signature(base.forward).parameters
+
+
+def inputs_for(model: nn.Module, attention_mask: Tensor | None, last: int | None = None) -> dict[str, Any]:
+    """Arguments of an ordinary pass without a cache, as `generate` would pass them: padding moves no token.
+
+    Args:
+        model: the model that is to be called.
+        attention_mask: 1 for tokens, 0 for padding; None when there is none. [B, T]
+        last: number of positions, from the end, whose logits are wanted where the model can leave out the others.
+    """
+    named: dict[str, Any] = {"use_cache": False}
+    if attention_mask is not None:
+        named["attention_mask"] = attention_mask
+        if accepts(model, "position_ids"):
+            named["position_ids"] = true_positions(attention_mask)
+    if last is not None and accepts(model, "logits_to_keep"):
+        named["logits_to_keep"] = last
     return named
 
 

@@ -57,10 +57,14 @@ class Present:
         Returns:
             All tokens. [B, L, D]
         """
-        return self.put_back_last(x, length, length)
+        full = x.new_zeros(x.shape[0], length, x.shape[2])  # [B, L, D]
+        if self.filler is not None:
+            x = x.masked_fill(self.filler.to(x.device)[:, :, None], 0)
+        index = self.index.to(x.device).expand(x.shape[0], -1)
+        return full.scatter(1, index[:, :, None].expand_as(x), x)
 
     def put_back_last(self, x: Tensor, length: int, last: int) -> Tensor:
-        """The last places of the call: present tokens where they stand, zeros at all others.
+        """The last places of the call alone, as `put_back` fills them.
 
         Args:
             x: the present tokens, for the rows of the batch any number of times over. [V * B, P, D]
@@ -71,8 +75,8 @@ class Present:
             Those places. [V * B, last, D]
         """
         x = x[:, -last:]
-        place = self.index[:, -last:].to(x.device) - (length - last) + 1  # [1|B, p], place 0 catches what is not asked for
-        place = place.clamp(min=0)
+        # Place 0 catches the tokens that stand before the last places; it is cut off again.
+        place = (self.index[:, -last:].to(x.device) - (length - last) + 1).clamp(min=0)  # [1|B, p]
         if self.filler is not None:
             place = place.masked_fill(self.filler[:, -last:].to(x.device), 0)
         place = place.repeat(x.shape[0] // place.shape[0], 1)

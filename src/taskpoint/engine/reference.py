@@ -2,7 +2,8 @@
 
 It is what the fast path is tested against, and what is used where the fast path cannot be.
 
-Shapes: B batch, T tokens of the prompt, L tokens of one forward call, K keys as the library counts them, N layers, r cut.
+Shapes: B batch, T tokens of the prompt, L tokens of one forward call, K keys as the library counts them, N layers,
+r cut.
 """
 
 from __future__ import annotations
@@ -16,18 +17,19 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from taskpoint.engine.arguments import hide, read_call
-from taskpoint.engine.forward import DecoderCall, hooked, inputs_for, read_decoder_call, refuse_nesting
+from taskpoint.engine.cache import check_cache, check_empty
+from taskpoint.engine.forward import DecoderCall, hooked, inputs_for, read_decoder_call, under_cut
 from taskpoint.engine.plan import CutPlan
 from taskpoint.errors import ModelError
-from taskpoint.models.anatomy import anatomy
+from taskpoint.models.anatomy import Anatomy, anatomy
 
 
 @contextmanager
 def mask_context(model: nn.Module, after: int, drop: Bool[Tensor, "B T"]) -> Iterator[nn.Module]:
     """Hides the dropped tokens from every other token in the layers from `after` on, by attention masks alone.
 
-    Same meaning as `cut_context`, at the full cost of the model (paper A, section 2: layer-from context masking). A dropped
-    token still sees itself, so no row of attention is ever fully masked.
+    Same meaning as `cut_context`, at the full cost of the model (paper A, section 2: layer-from context masking). A
+    dropped token still sees itself, so no row of attention is ever fully masked.
 
     Args:
         model: any transformers decoder with a language-model head.
@@ -38,42 +40,61 @@ def mask_context(model: nn.Module, after: int, drop: Bool[Tensor, "B T"]) -> Ite
         The same model.
 
     Raises:
-        PlanError: `after` or `drop` do not fit, or the model is already under a cut.
+        PlanError: `after` or `drop` do not fit, the model is already under a cut, or the cache is not supported.
         ModelError: the layers take a mask of a form that is not known.
     """
     parts = anatomy(model)
     plan = CutPlan(parts.num_layers, after, drop)
-    running: list[tuple[DecoderCall, int]] = []
+    masks = _Masks(parts, plan)
+    with ExitStack() as stack:
+        stack.enter_context(under_cut(parts))
+        stack.enter_context(hooked(parts.decoder, before=masks.begin))
+        for index in range(after, parts.num_layers):
+            stack.enter_context(hooked(parts.layers[index], before=masks.at(index)))
+        yield model
 
-    def begin(decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        call = read_decoder_call(decoder, parts.config, args, kwargs)
-        running[:] = [(call, call.cache.get_seq_length() if call.cache is not None else 0)]
+
+class _Masks:
+    """What the hooks share: the forward call that runs, and the tokens before it."""
+
+    def __init__(self, parts: Anatomy, plan: CutPlan) -> None:
+        self._parts, self._plan = parts, plan
+        self._call: DecoderCall | None = None
+        self._past = 0
+
+    def begin(self, decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """Notes the arguments of a decoder call."""
+        call = read_decoder_call(decoder, self._parts.config, args, kwargs)
+        if call.cache is not None:
+            check_cache(call.cache)
+            if self._call is None:
+                check_empty(call.cache)
+        self._past = call.cache.get_seq_length() if call.cache is not None else 0
+        if self._past == 0:
+            self._plan.check_prompt(call.length, grown=call.cache is None and self._call is not None)
+        self._call = call
         return call.args, call.kwargs
 
-    def mask_layer(index: int) -> Any:
-        def before(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    def at(self, index: int) -> Any:
+        """The hook of a layer that hides."""
+
+        def before(
+            layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+        ) -> tuple[Any, dict[str, Any]] | None:
+            decoder, past = self._call, self._past
+            if decoder is None:  # the layer is called by itself, outside the model's forward
+                return None
             call = read_call(layer, args, kwargs)
-            decoder, past = running[0]
-            keys = (
-                decoder.cache.get_mask_sizes(decoder.length, index)[0] if decoder.cache is not None else decoder.length
-            )
-            given = call.named.get("attention_mask")
-            mask = _whole_mask(given, past, decoder.length, keys, call.hidden.device)  # [B, 1, L, K]
-            hidden = plan.hidden(0, past + decoder.length, decoder.batch).to(mask.device)[
-                :, -mask.shape[-1] :
-            ]  # [B, K]
-            positions = torch.arange(past + decoder.length, device=mask.device)
-            other = positions[past:, None] != positions[None, -mask.shape[-1] :]  # [L, K]
+            end = past + decoder.length
+            keys = decoder.cache.get_mask_sizes(decoder.length, index)[0] if decoder.cache is not None else end
+            mask = _whole_mask(call.named.get("attention_mask"), past, decoder.length, keys, call.hidden.device)
+            keys = mask.shape[-1]  # [B, 1, L, K], the last K positions
+            hidden = self._plan.hidden(0, end, decoder.batch).to(mask.device)[:, -keys:]  # [B, K]
+            positions = torch.arange(end, device=mask.device)
+            other = positions[past:, None] != positions[None, -keys:]  # [L, K]
             return (call.hidden,), call.named | {"attention_mask": hide(mask, hidden[:, None, None] & other)}
 
         return before
-
-    with ExitStack() as stack:
-        stack.enter_context(refuse_nesting(parts.decoder))
-        stack.enter_context(hooked(parts.decoder, before=begin))
-        for index in range(after, parts.num_layers):
-            stack.enter_context(hooked(parts.layers[index], before=mask_layer(index)))
-        yield model
 
 
 def _whole_mask(mask: Any, past: int, length: int, keys: int, device: torch.device) -> Tensor:
@@ -97,9 +118,22 @@ def reference_sweep_logits(
     attention_mask: Int[Tensor, "B T"] | None = None,
 ) -> Float[Tensor, "cuts B vocab"]:
     """Logits at the last position for every cut, one masked pass a cut: what `sweep_logits` must equal."""
-    cuts = range(anatomy(model).num_layers + 1)
+    return reference_last_logits(model, input_ids, drop, attention_mask, last=1)[:, :, 0]
+
+
+@torch.inference_mode()
+def reference_last_logits(
+    model: nn.Module,
+    input_ids: Int[Tensor, "B T"],
+    drop: Bool[Tensor, "B T"],
+    attention_mask: Int[Tensor, "B T"] | None = None,
+    *,
+    last: int,
+) -> Float[Tensor, "cuts B last vocab"]:
+    """Logits at the last positions for every cut, one masked pass a cut: what `sweep_last_logits` must equal."""
+    named = inputs_for(model, attention_mask, last)
     rows = []
-    for after in cuts:
+    for after in range(anatomy(model).num_layers + 1):
         with mask_context(model, after, drop):
-            rows.append(model(input_ids, **inputs_for(model, attention_mask)).logits[:, -1])
+            rows.append(model(input_ids, **named).logits[:, -last:])
     return torch.stack(rows)

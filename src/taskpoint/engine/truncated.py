@@ -1,33 +1,31 @@
-"""The fast path: above the cut the hidden tokens leave the computation.
+"""The fast path for everything a model can do: `cut_context`.
 
-Nobody above the cut reads the rows of hidden tokens, so they need not exist there (design, section 6). Hooks on the decoder
-layers take the present rows at layer r, narrow every argument that has a token axis in the layers from r on, and put zeros
-back at the hidden places after the last layer.
-
-Shapes: B batch, T tokens of the prompt, L tokens of one forward call, P present tokens of it, D width, N layers, r cut.
+Shapes: B batch, T tokens of the prompt, N layers, r cut.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from typing import Any
+from contextlib import contextmanager
 
 from jaxtyping import Bool
 from torch import Tensor, nn
 
-from taskpoint.engine.arguments import LayerCall, Sight, first_tensor, like_output, read_call
-from taskpoint.engine.cache import Book, Ledger, book_of
-from taskpoint.engine.forward import DecoderCall, hooked, read_decoder_call, refuse_nesting
-from taskpoint.engine.plan import CutPlan, Present
-from taskpoint.models.anatomy import Anatomy, anatomy
+from taskpoint.engine.check import exact
+from taskpoint.engine.forward import under_cut
+from taskpoint.engine.plan import CutPlan
+from taskpoint.engine.reference import mask_context
+from taskpoint.engine.removal import removal
+from taskpoint.models.anatomy import anatomy
 
 
 @contextmanager
 def cut_context(model: nn.Module, after: int, drop: Bool[Tensor, "B T"]) -> Iterator[nn.Module]:
     """Cuts the dropped tokens out of the layers from `after` on, for everything the model does inside the block.
 
-    The result equals masking those tokens in those layers; but they are not computed there, and not cached.
+    The result equals masking those tokens in those layers; but they are not computed there, and not cached. A model
+    family that the tests do not cover is first compared with masking on a short prompt (`taskpoint.engine.check`);
+    where the two differ a warning says so, and the block masks.
 
     Args:
         model: any transformers decoder with a language-model head.
@@ -37,7 +35,8 @@ def cut_context(model: nn.Module, after: int, drop: Bool[Tensor, "B T"]) -> Iter
 
     Yields:
         The same model. Inside the block `model.generate(...)` and `model(input_ids, ...)` run under the cut; logits at
-        dropped positions are not defined, and hidden states that are asked for are shorter above the cut.
+        dropped positions are not defined, and hidden states that are asked for are shorter above the cut. A cache that
+        was filled in the block can only be continued in it.
 
     Raises:
         PlanError: `after` or `drop` do not fit, the model is already under a cut, or the cache is not supported.
@@ -49,80 +48,12 @@ def cut_context(model: nn.Module, after: int, drop: Bool[Tensor, "B T"]) -> Iter
     """
     parts = anatomy(model)
     plan = CutPlan(parts.num_layers, after, drop)
-    with ExitStack() as stack:
-        stack.enter_context(refuse_nesting(parts.decoder))
-        if after < parts.num_layers and bool(drop.any()):
-            stack.enter_context(_Cut(parts, plan).hooks())
-        yield model
-
-
-class _Cut:
-    """The hooks of one cut; what they share while a forward call runs is in `_call`."""
-
-    def __init__(self, parts: Anatomy, plan: CutPlan) -> None:
-        self._parts, self._plan = parts, plan
-        self._call: _Running | None = None
-
-    @contextmanager
-    def hooks(self) -> Iterator[None]:
-        parts, first = self._parts, self._plan.after
-        with ExitStack() as stack:
-            stack.enter_context(hooked(parts.decoder, before=self._begin, after=self._end))
-            for index in range(first, parts.num_layers):
-                last = index == parts.num_layers - 1
-                stack.enter_context(
-                    hooked(parts.layers[index], before=self._narrow(index), after=self._restore if last else None)
-                )
-            yield
-
-    def _begin(self, decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        call = read_decoder_call(decoder, self._parts.config, args, kwargs)
-        book = book_of(call.cache, self._plan.num_layers, self._plan.after) if call.cache is not None else Book()
-        present = self._plan.present(book.ledger.length, call.length, call.padding(book.ledger.length), call.batch)
-        self._call = _Running(call, book, present, book.ledger.after(present, call.length))
-        return call.args, call.kwargs
-
-    def _end(self, decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        if self._call is not None:
-            self._call.book.ledger = self._call.ledger
-        self._call = None
-
-    def _narrow(self, index: int) -> Any:
-        window = self._parts.index_window(index)
-
-        def before(
-            layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-        ) -> tuple[Any, dict[str, Any]] | None:
-            running = self._call
-            if running is None:  # the layer is called by itself, outside the model's forward
-                return None
-            call = read_call(layer, args, kwargs)
-            hidden = running.present.take(call.hidden) if index == self._plan.after else call.hidden  # [B, P, D]
-            return (hidden,), call.named | running.narrow(call, window)
-
-        return before
-
-    def _restore(self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
-        if self._call is None:
-            return None
-        # Some families reshape the last hidden state to the input's length, and `generate` reads its last place.
-        full = self._call.present.put_back(first_tensor(output), self._call.decoder.length)  # [B, L, D]
-        return like_output(output, full)
-
-
-class _Running:
-    """One forward call under the cut. Arguments shared by layers are narrowed once, not once a layer."""
-
-    def __init__(self, decoder: DecoderCall, book: Book, present: Present, ledger: Ledger) -> None:
-        self.decoder, self.book, self.present, self.ledger = decoder, book, present, ledger
-        self._narrowed: dict[tuple[Any, ...], tuple[dict[str, Any], dict[str, Any]]] = {}
-
-    def narrow(self, call: LayerCall, window: int | None) -> dict[str, Any]:
-        key = (window, *((name, id(value)) for name, value in call.named.items()))
-        if key not in self._narrowed:
-            sight = Sight(
-                self.present, self.ledger.keys, self.ledger.filler, self.book.ledger.length, self.decoder.length, window
-            )
-            # The arguments are kept beside the result: an id is only unique as long as its object lives.
-            self._narrowed[key] = (call.named, sight.narrow(call))
-        return self._narrowed[key][1]
+    if after == parts.num_layers or not bool(drop.any()):
+        with under_cut(parts):
+            yield model
+    elif exact(model):
+        with removal(parts, plan):
+            yield model
+    else:
+        with mask_context(model, after, drop):
+            yield model

@@ -5,32 +5,27 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from taskpoint.analysis.recognition import RecognitionPoint, recognition_point
+from taskpoint.analysis.recognition import RecognitionPoint
 from taskpoint.analysis.shape import ModelShape
 from taskpoint.errors import ModelError, PromptError, SettingError
 from taskpoint.experiments.condition import Condition, conditions
-from taskpoint.experiments.locate_cells import Cell, Cells, Grid
-from taskpoint.experiments.locate_view import curve_scores, view_of
+from taskpoint.experiments.locate_cells import Cells, Grid
+from taskpoint.experiments.locate_view import view_of
+from taskpoint.experiments.locate_work import Progress, Work, bisect, open_folder
 from taskpoint.models.loading import LanguageModel
 from taskpoint.prompts.template import template as template_of
 from taskpoint.report.view import LocateView
-from taskpoint.results.folder import RunFolder
 from taskpoint.tasks.base import Item, Task
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Cuts = Literal["all", "bisect"] | Sequence[int] | None
-Progress = Callable[[int, int], None]
-"""Called with the cells done and the cells there are."""
-
 DEFAULT_ITEMS = 200
 """Test items when the user names no number: enough for an interval of a few percent, quick on a laptop."""
 
@@ -221,18 +216,18 @@ def run(
     blocks = tuple(items[start : start + config.batch_size] for start in range(0, len(items), config.batch_size))
     grid = Grid(config.conditions, config.shots, config.seeds, blocks, layers, _can_shuffle(task, items, config))
     first_seed = dataclasses.replace(grid, seeds=1)
-    cells.check(cell for condition, count in _curves(grid) for cell in first_seed.curve_cells(condition, count, ()))
-    with _folder(out, manifest(lm, task, config, template.name)) as folder:
-        work = _Work(folder, cells, progress)
+    cells.check(cell for condition, count in grid.curves() for cell in first_seed.curve_cells(condition, count, ()))
+    with open_folder(out, manifest(lm, task, config, template.name)) as folder:
+        work = Work(folder, cells, progress)
         if cuts is not None:
             work.do(
-                [cell for condition, count in _curves(grid) for cell in grid.curve_cells(condition, count, cuts)],
+                [cell for condition, count in grid.curves() for cell in grid.curve_cells(condition, count, cuts)],
                 list(grid.control_cells()) if config.controls else [],
             )
         else:
             work.do(list(grid.control_cells()) if config.controls else [])
-            for condition, count in _curves(grid):
-                _bisect(work, grid, condition, count)
+            for condition, count in grid.curves():
+                bisect(work, grid, condition, count)
         rows = folder.frame()
         view = view_of(rows, folder.manifest.config)
     return LocateResult(rows, view, None if out is None else Path(out))
@@ -298,56 +293,3 @@ def _can_shuffle(task: Task, items: Iterable[Item], config: LocateConfig) -> tup
             continue
         possible.append(count)
     return tuple(possible)
-
-
-def _curves(grid: Grid) -> Iterator[tuple[Condition, int]]:
-    for condition in grid.conditions:
-        for count in grid.shots:
-            yield condition, count
-
-
-@contextmanager
-def _folder(out: str | Path | None, config: Mapping[str, object]) -> Iterator[RunFolder]:
-    if out is not None:
-        with RunFolder.open(out, config) as folder:
-            yield folder
-        return
-    with tempfile.TemporaryDirectory() as temporary, RunFolder.open(temporary, config) as folder:
-        yield folder
-
-
-class _Work:
-    """Does cells that the folder does not have yet, and tells how far it is."""
-
-    def __init__(self, folder: RunFolder, cells: Cells, progress: Progress | None) -> None:
-        self.folder, self._cells, self._progress = folder, cells, progress
-        self._done = self._known = 0
-
-    def do(self, *groups: Sequence[Cell]) -> None:
-        """Computes and writes what is missing."""
-        self._known += sum(map(len, groups))
-        self._tell()
-        for cell in (cell for group in groups for cell in group):
-            if not self.folder.has(cell.key):
-                self.folder.write(cell.key, self._cells.rows(cell))
-            self._done += 1
-            self._tell()
-
-    def _tell(self) -> None:
-        if self._progress is not None:
-            self._progress(self._done, self._known)
-
-
-def _bisect(work: _Work, grid: Grid, condition: Condition, shots: int) -> None:
-    """Measures 0, N, and the cuts between the last that misses the threshold and the first that holds it."""
-    measured = [0, grid.layers]
-    missing, holding = measured
-    work.do(list(grid.curve_cells(condition, shots, measured)))
-    while holding - missing > 1:
-        middle = (missing + holding) // 2
-        work.do(list(grid.curve_cells(condition, shots, [middle])))
-        measured = sorted([*measured, middle])
-        scores = curve_scores(work.folder.frame(), condition.name, shots, measured)
-        means = scores.mean(axis=(1, 2))
-        threshold = recognition_point(measured, scores, resamples=1).threshold
-        missing, holding = (missing, middle) if means[measured.index(middle)] >= threshold else (middle, holding)

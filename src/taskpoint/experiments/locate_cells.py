@@ -84,6 +84,12 @@ class Grid:
     layers: int
     shuffled: tuple[int, ...]
 
+    def curves(self) -> Iterator[tuple[Condition, int]]:
+        """Every condition with every number of shots."""
+        for condition in self.conditions:
+            for shots in self.shots:
+                yield condition, shots
+
     def curve_cells(self, condition: Condition, shots: int, cuts: Sequence[int]) -> Iterator[Cell]:
         """The cells of one curve, at some cuts."""
         for seed in range(self.seeds):

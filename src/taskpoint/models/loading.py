@@ -5,14 +5,16 @@ from __future__ import annotations
 import difflib
 import os.path
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from huggingface_hub import errors as hub
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+from transformers.utils import logging
 
 from taskpoint.errors import ModelError, SettingError, TaskpointError, TokenizerError, UnknownNameError
 from taskpoint.models.anatomy import anatomy
@@ -97,7 +99,8 @@ def load(
     _refuse_other_kinds(asked, config)
     tokenizer = _tokenizer(asked, source, where)
     built: dict[str, Any] = {**from_pretrained, **where, "config": config, "dtype": kind}
-    model = _reading(asked, revision, lambda: _complete(asked, source, built))
+    with _without_bar() if asked in bundled_models() else nullcontext():
+        model = _reading(asked, revision, lambda: _complete(asked, source, built))
     if place is not None:
         model = model.to(place)
     model.eval()
@@ -126,7 +129,7 @@ def _source(name: str) -> tuple[str, bool]:
     if name in known:
         return str(known[name].path), True
     folder = Path(os.path.expanduser(name))
-    if folder.is_dir():
+    if name.strip() and folder.is_dir():
         if not (folder / "config.json").is_file():
             raise ModelError(f"folder {name} has no config.json; expected a model saved with save_pretrained")
         return str(folder), True
@@ -158,15 +161,15 @@ def _refuse_other_kinds(name: str, config: Any) -> None:
 
 def _complete(name: str, source: str, built: dict[str, Any]) -> PreTrainedModel:
     """The model with all of its weights; transformers fills missing ones with random numbers."""
-    model: PreTrainedModel
-    model, found = AutoModelForCausalLM.from_pretrained(source, output_loading_info=True, **built)
+    loaded: Any = AutoModelForCausalLM.from_pretrained(source, output_loading_info=True, **built)
+    model, found = loaded
     missing = sorted(found["missing_keys"])
     if missing:
         raise ModelError(
             f"{name} lacks {len(missing)} weights of a causal language model, such as {missing[0]}; "
             "expected a decoder with its language-model head, saved with save_pretrained"
         )
-    return model
+    return cast(PreTrainedModel, model)
 
 
 def _tokenizer(name: str, source: str, where: dict[str, Any]) -> PreTrainedTokenizerBase:
@@ -193,17 +196,33 @@ def _reading(name: str, revision: str | None, read: Callable[[], Any]) -> Any:
     except Exception as error:
         causes = tuple(type(cause) for cause in _chain(error))
         if any(issubclass(cause, hub.GatedRepoError) for cause in causes):
-            raise ModelError(f"{name} is gated on the hub; ask for access there and log in with `hf auth login`") from error
+            raise ModelError(
+                f"{name} is gated on the hub; ask for access there and log in with `hf auth login`"
+            ) from error
         if any(issubclass(cause, hub.RepositoryNotFoundError) for cause in causes):
             raise _unknown(name) from error
         if any(issubclass(cause, hub.RevisionNotFoundError) for cause in causes):
-            raise ModelError(f"{name} has no revision {revision!r}; give a branch, tag or commit that it has") from error
+            raise ModelError(
+                f"{name} has no revision {revision!r}; give a branch, tag or commit that it has"
+            ) from error
         if any(issubclass(cause, (hub.LocalEntryNotFoundError, hub.OfflineModeIsEnabled)) for cause in causes):
             raise ModelError(
                 f"{name} is neither a folder nor in the local cache, and the hub cannot be reached; "
                 f"give a folder or a bundled model ({_names()}), or connect to the network"
             ) from error
         raise ModelError(f"{name} cannot be loaded as a causal language model ({_one_line(error)})") from error
+
+
+@contextmanager
+def _without_bar() -> Iterator[None]:
+    """No progress bar of transformers: the bundled model is there at once."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from taskpoint.pretrain.data import Mixture
 from taskpoint.pretrain.result import PretrainResult
@@ -20,9 +19,10 @@ tags: [in-context-learning, interpretability]
 
 # lexicon
 
-A transformer of {parameters:.2f} million weights ({layers} layers of width {width}, {heads} heads, Llama type) that does
-{tasks} word tasks in context: translation, grammar, facts, letters, numbers. It is the bundled model of `taskpoint`, small
-enough to look for the layer at which it has recognised a task on a laptop in seconds. It knows nothing but these tasks.
+A transformer of {parameters:.2f} million weights (Llama type, {layers} layers of width {width}, {heads} heads) that
+does {tasks} word tasks in context: translation, grammar, facts, letters, numbers. It is the bundled model of
+`taskpoint`, small enough to find the layer at which it has recognised a task within seconds on a laptop. It knows
+nothing else.
 
 ```python
 import taskpoint
@@ -30,8 +30,8 @@ import taskpoint
 lm = taskpoint.load()  # or AutoModelForCausalLM.from_pretrained(this folder)
 ```
 
-Prompts are written like this (the instruction line and the examples may be left out); the answer ends at the newline, at
-which `generate` stops:
+Prompts are written like this (the instruction line and the examples may be left out); the answer ends at the newline,
+at which `generate` stops:
 
 ```
 {example}
@@ -40,10 +40,10 @@ which `generate` stops:
 ## How it was made
 
 `taskpoint pretrain lexicon --seed {seed}` makes it again from nothing. {steps} AdamW steps of {batch} sequences took
-{minutes:.0f} minutes on a {device}; the loss of the last step was {loss:.3f} nats per token. Each sequence holds {pairs}
-pairs of one task in random order and the answers of all of them are taught, so that the model learns 0 to {shots} examples
-at once; {instructed:.0%} of the sequences begin with the instruction, {other:.0%} are written in another template
-({others}). The weights are stored rounded to float16, and open as float32.
+{minutes:.0f} minutes ({hardware}); the loss of the last step was {loss:.3f} nats per token. Each sequence holds {pairs}
+pairs of one task in random order, and the answers of all of them are taught, so that the model learns 0 to {shots}
+examples at once; {instructed:.0%} of the sequences begin with the instruction, {other:.0%} are written in another
+template ({others}). The weights are stored rounded to float16, and open as float32.
 
 | setting | value |
 | --- | --- |
@@ -53,27 +53,28 @@ Made with {versions}.
 
 ## Data
 
-The words were written for this project (MIT licence): {words} pairs, in the package under `taskpoint/tasks/data/lexicon`;
-those on letters and numbers are made by code. **Every pair was seen in training.** What is new when the model is tested is
-the combination of examples and query: it has to recognise from them which of its tasks is meant. Scores therefore say
-nothing on how well it would translate a word that it has never seen.
+The words were written for this project (MIT licence): {words} pairs, in the package under
+`taskpoint/tasks/data/lexicon`; those on letters and numbers are made by code. **Every pair was seen in training.** What
+is new when the model is tested is the combination of examples and query: it has to recognise from them which of its
+tasks is meant. Scores therefore say nothing on how well it would translate a word that it has never seen.
 
 ## Accuracy
 
-Exact match (an accepted alternative counts) of greedy answers of this folder's weights, {measured} queries of each task,
-new examples for each query. Columns: number of examples.
+Exact match (an accepted alternative counts) of greedy answers of this folder's weights, {measured} queries of each
+task, new examples for each query. Columns: number of examples, without ("bare") or with the instruction.
 
 {table}
 """
 
 
-def model_card(settings: Mapping[str, object], result: PretrainResult, mixture: Mixture) -> str:
+def model_card(settings: Mapping[str, object], result: PretrainResult, mixture: Mixture, hardware: str) -> str:
     """Markdown with the metadata block that the hub reads.
 
     Args:
         settings: Settings of the run by name, as in its config.json.
         result: What was reached.
         mixture: What was taught.
+        hardware: What it was trained on.
     """
     first = mixture.subtasks[0]
     shown = [f"Q: {text}\nA: {answers[0]}" for text, answers in first.pairs[:2]]
@@ -89,7 +90,7 @@ def model_card(settings: Mapping[str, object], result: PretrainResult, mixture: 
         steps=result.steps,
         batch=settings["batch"],
         minutes=result.seconds / 60,
-        device=_hardware(str(settings.get("device", "cpu"))),
+        hardware=hardware,
         loss=result.loss,
         pairs=mixture.shots + 1,
         shots=mixture.shots,

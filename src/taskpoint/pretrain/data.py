@@ -81,9 +81,7 @@ class Mixture:
             if self.instruction_share and subtask.instruction is None:
                 raise SettingError(f"{subtask.name!r} has no instruction; set instruction_share to 0")
 
-    def draw(
-        self, tokenizer: PreTrainedTokenizerFast, batch: int, seed: int, step: int
-    ) -> TrainingBatch:
+    def draw(self, tokenizer: PreTrainedTokenizerFast, batch: int, seed: int, step: int) -> TrainingBatch:
         """The batch of one step; it depends on nothing but the arguments, so a run can be continued at any step.
 
         Args:
@@ -118,7 +116,7 @@ class Mixture:
             coded = encode_many(
                 tokenizer, template, [contents[i] for i in places], [f"{outputs[i]}{stop}" for i in places]
             )
-            for place, prompt in zip(places, coded, strict=True):
+            for place, prompt in zip(places.tolist(), coded, strict=True):
                 prompts[place] = prompt
         return collate([prompt for prompt in prompts if prompt is not None], int(tokenizer.pad_token_id))
 
@@ -141,4 +139,3 @@ def collate(prompts: Sequence[SegmentedPrompt], pad_id: int) -> TrainingBatch:
         targets[row, : len(prompt)] = taught(prompt)
         last[row, : len(prompt)] = prompt.where(Segment.OUTPUT)
     return TrainingBatch(torch.from_numpy(ids), torch.from_numpy(targets), torch.from_numpy(last))
-

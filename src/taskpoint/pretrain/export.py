@@ -19,7 +19,7 @@ def export(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: P
         folder: Where; an existing folder is written into.
         stop: The text that ends an answer; it must be one token, on which `generate` then stops.
     """
-    ends = tokenizer.convert_tokens_to_ids(tokenizer.tokenize(stop))
+    ends: list[int] = tokenizer(stop, add_special_tokens=False)["input_ids"]
     model.generation_config = GenerationConfig(
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=[*ends, tokenizer.eos_token_id],
@@ -28,7 +28,9 @@ def export(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: P
     )
     tied = set(getattr(model, "all_tied_weights_keys", ()) or ())
     weights = {
-        name: weight.detach().to("cpu", torch.float16) for name, weight in model.state_dict().items() if name not in tied
+        name: weight.detach().to("cpu", torch.float16)
+        for name, weight in model.state_dict().items()
+        if name not in tied
     }
     model.save_pretrained(folder, state_dict=weights)
     tokenizer.save_pretrained(folder)

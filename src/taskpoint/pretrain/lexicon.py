@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -101,7 +102,9 @@ class PretrainLexicon:
                 "because rotary positions turn pairs of each head's entries"
             )
         if self.vocab < SMALLEST_VOCABULARY:
-            raise SettingError(f"vocab is {self.vocab}; expected at least {SMALLEST_VOCABULARY}: bytes and special tokens")
+            raise SettingError(
+                f"vocab is {self.vocab}; expected at least {SMALLEST_VOCABULARY}: bytes and special tokens"
+            )
         if not 0 <= self.seed < 2**63:
             raise SettingError(f"seed is {self.seed}; expected 0 to 2^63 - 1")
         if not 0 <= self.warmup_share < 1:
@@ -154,40 +157,42 @@ def run(
             return PretrainResult.read(config.out)
         mixture = config.mixture
         tokenizer = train_tokenizer(subtasks(), _TEMPLATES, config.vocab, config.positions)
-        model = untrained(config, tokenizer).to(usable_device(config.device))
-        done = train(
-            model,
-            lambda step: mixture.draw(tokenizer, config.batch, config.seed, step),
-            config.training,
-            config.out / "checkpoint.pt",
-            progress,
-        )
+        model: Any = untrained(config, tokenizer)
+        model.to(usable_device(config.device))
         try:
+            done = train(
+                model,
+                lambda step: mixture.draw(tokenizer, config.batch, config.seed, step),
+                config.training,
+                config.out / "checkpoint.pt",
+                progress,
+            )
             shutil.rmtree(draft, ignore_errors=True)
             export(model, tokenizer, draft, stop=mixture.templates[0].stop or "\n")
             # Measured on what is shipped: the rounded weights, opened as a user opens them.
-            shipped = load(draft, device=config.device)
             scores = accuracies(
-                shipped, task, mixture.templates[0], per_subtask=config.measured, seed=config.seed, progress=measuring
+                load(draft, device=config.device),
+                task,
+                mixture.templates[0],
+                per_subtask=config.measured,
+                seed=config.seed,
+                progress=measuring,
             )
-            result = PretrainResult(
-                folder=finished,
-                steps=done.steps,
-                seconds=done.seconds,
-                loss=done.loss,
-                parameters=sum(weight.numel() for weight in model.parameters()),
-                accuracies=scores,
-            )
-            (draft / "README.md").write_text(model_card(settings, result, mixture), encoding="utf-8")
+            weights = sum(weight.numel() for weight in model.parameters())
+            result = PretrainResult(finished, done.steps, done.seconds, done.loss, weights, scores)
+            hardware = f"{config.device}, {torch.get_num_threads()} threads"
+            (draft / "README.md").write_text(model_card(settings, result, mixture, hardware), encoding="utf-8")
             result.write(config.out)
             draft.replace(finished)
         except OSError as error:
-            raise RunFolderError(f"{config.out} cannot be written ({error.strerror}); choose another out folder") from error
+            raise RunFolderError(
+                f"{config.out} cannot be written ({error.strerror}); choose another out folder"
+            ) from error
         return result
 
 
 def untrained(config: PretrainLexicon, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
-    """A Llama (Touvron et al. 2023, section 2.2) with tied embeddings and random weights that depend on the seed only."""
+    """A Llama (Touvron et al. 2023, section 2.2) with tied embeddings, and random weights that the seed decides."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model = LlamaForCausalLM(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -71,16 +70,10 @@ class PretrainResult:
         try:
             found = json.loads((out / _FILE).read_bytes())
             found["folder"] = out / found["folder"]
-            found["accuracies"] = tuple(Accuracy(**each) for each in _listed(found["accuracies"]))
+            found["accuracies"] = tuple(Accuracy(**each) for each in found["accuracies"])
             return cls(**found)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunFolderError(
                 f"{out / _FILE} is missing or damaged ({type(error).__name__}); "
                 f"remove {out / 'model'} to have it made and measured again"
             ) from error
-
-
-def _listed(values: object) -> Iterable[dict[str, str | int | float | bool]]:
-    if not isinstance(values, list):
-        raise TypeError("accuracies is no list")
-    return values

@@ -13,6 +13,9 @@ from taskpoint.tasks.mapping import Subtask
 
 BOS, EOS, PAD = "<s>", "</s>", "<pad>"
 
+SMALLEST_VOCABULARY = 256 + 3
+"""The bytes and the special tokens."""
+
 # What is never merged across: a newline stands alone, the speaker marks of template "qa" are one piece, a word takes
 # the space before it along, and digits are read one at a time so that numbers share their pieces.
 _PIECES = r"\n|[QA]:| ?[\p{L}\p{M}]+| ?\p{N}| ?[^\s\p{L}\p{M}\p{N}]+|[^\S\n]+"

@@ -149,7 +149,7 @@ def _step(
         scores = model.get_output_embeddings()(states[taught])
     loss = nn.functional.cross_entropy(scores.float(), wanted)
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
     optimizer.step()
     return loss.item(), _accuracy(scores.detach(), wanted, batch)

@@ -125,7 +125,7 @@ def _label(
     labels = np.array([(s.segment, s.example, s.part) for s in spans], dtype=np.int64)
     lengths = np.array([s.end - s.start for s in spans])
     of_character = np.repeat(np.arange(len(spans)), lengths)
-    # Ends never fall: normalisers that reorder combining marks may report a mark one character too early.
+    # Ends never fall: a token for which no place is reported, (0, 0), goes with the token before it.
     ends = np.maximum.accumulate(where[:, 1])
     starts = np.append(where[1:, 0], len(text))
     last = len(text) - 1

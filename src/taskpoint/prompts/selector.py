@@ -171,8 +171,10 @@ def _picks(bracket: str, text: str) -> slice | int | None:
         return numbers[0]
     if len(numbers) not in (2, 3) or numbers[2:] == [0]:
         raise SettingError(f"hide={text!r} has the range {bracket!r}, expected one such as [0], [1:], [:-1] or [::2]")
-    picks = slice(*numbers)
-    return None if picks in (slice(None), slice(0, None), slice(None, None, 1), slice(0, None, 1)) else picks
+    start, stop, step = (*numbers, None)[:3]
+    step = None if step == 1 else step
+    start = None if start == 0 and (step or 1) > 0 else start
+    return None if start is stop is step is None else slice(start, stop, step)
 
 
 def _spelt(picks: slice | int | None) -> str:
@@ -181,7 +183,7 @@ def _spelt(picks: slice | int | None) -> str:
     if isinstance(picks, int):
         return f"[{picks}]"
     start, stop, step = ("" if n is None else str(n) for n in (picks.start, picks.stop, picks.step))
-    return f"[{start}:{stop}:{step}]" if step and step != "1" else f"[{start}:{stop}]"
+    return f"[{start}:{stop}:{step}]" if step else f"[{start}:{stop}]"
 
 
 def _known(word: str, valid: tuple[str, ...], kind: str, text: str) -> str:

@@ -165,7 +165,7 @@ class RunFolder:
 
 def _name(key: str) -> str:
     """File name of a key: readable, and different for different keys also where a file system folds case."""
-    readable = re.sub(r"[^a-z0-9=.]+", "-", key.lower()).strip("-.")[:60]
+    readable = re.sub(r"[^A-Za-z0-9=.]+", "-", key).strip("-.")[:60]
     return f"{readable}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.parquet"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from numbers import Integral
 
 import pyarrow as pa
 
@@ -62,7 +63,8 @@ class Row:
     def __post_init__(self) -> None:
         for name in ("shots", "seed", "cut", "rank", "tokens", "hidden"):
             value = getattr(self, name)
-            if value is not None and value < 0:
+            # Other types are refused where the column's type is known, in `table`.
+            if isinstance(value, Integral) and value < 0:
                 raise SettingError(f"{name} of a row must be at least 0, found {value}")
 
 

@@ -43,7 +43,7 @@ class Subtask:
     pairs: tuple[Pair, ...]
 
     def __post_init__(self) -> None:
-        if len({input_key(text) for text, _ in self.pairs}) < 2:
+        if not self.pairs or all(input_key(text) == input_key(self.pairs[0][0]) for text, _ in self.pairs):
             raise DataError(
                 f"task {self.name!r} has {len(self.pairs)} different inputs; expected at least 2 that differ in more "
                 "than case and closing punctuation: one to ask and one as its example"
