@@ -40,14 +40,28 @@ def test_one_item_is_a_bootstrap_over_seeds_alone():
     assert ours.high == pytest.approx(theirs.confidence_interval.high, abs=0.02)
 
 
-def test_the_variance_of_the_replicates_has_a_part_between_seeds_and_a_part_within():
-    # Var = between / S + mean within / (S I): what two nested draws with replacement give.
+def test_the_variance_of_the_replicates_has_a_part_from_seeds_and_a_part_from_items():
+    # Scores that are a seed's part plus an item's part: Var = Var(seeds) / S + Var(items) / I, drawn independently.
     rng = np.random.default_rng(5)
-    values = rng.normal(size=(6, 30)) + rng.normal(size=(6, 1))
-    means = resampled_means(values[None], resamples=20_000)[:, 0]
-    between = values.mean(axis=1).var()
-    within = values.var(axis=1).mean()
-    assert means.var() == pytest.approx(between / 6 + within / 180, rel=0.05)
+    of_seed, of_item = rng.normal(size=6), rng.normal(size=30)
+    means = resampled_means((of_seed[:, None] + of_item)[None], resamples=20_000)[:, 0]
+    assert means.var() == pytest.approx(of_seed.var() / 6 + of_item.var() / 30, rel=0.05)
+
+
+def test_asking_the_same_items_under_more_seeds_does_not_pretend_to_have_more_items():
+    of_item = np.random.default_rng(6).normal(size=(1, 50))
+    one, many = (interval(np.repeat(of_item, seeds, axis=0), resamples=10_000) for seeds in (1, 8))
+    assert many.high - many.low == pytest.approx(one.high - one.low, rel=0.05)
+
+
+def test_an_interval_of_three_seeds_on_the_same_items_holds_the_truth_about_as_often_as_it_says():
+    rng = np.random.default_rng(7)
+    held = 0
+    for _ in range(200):
+        values = rng.normal(size=(1, 80)) + 0.5 * rng.normal(size=(3, 80))
+        found = interval(values, resamples=400)
+        held += found.low <= 0 <= found.high
+    assert 0.90 <= held / 200 <= 0.99
 
 
 @given(scores, st.sampled_from([0.25, 1.0, 8.0]), st.sampled_from([-32.0, 0.0, 5.5]))

@@ -61,7 +61,7 @@ def oracle(model: Any, ids: Tensor, drop: Tensor, mask: Tensor | None, cut: int)
     weights = model.state_dict()
     rows = []
     for row in range(len(ids)):
-        true = torch.ones_like(drop[row]) if mask is None else mask[row].bool()
+        true = torch.ones(ids.shape[1], dtype=torch.bool) if mask is None else mask[row].bool()
         hidden = torch.nn.functional.pad(drop[row], (0, ids.shape[1] - drop.shape[1]))[true]
         rows.append(llama(weights, ids[row][true], torch.arange(int(true.sum())), visibility(hidden, cut, window)))
     return rows

@@ -105,7 +105,7 @@ def recognition_point(
 
     The definition is the project's (design section 2): ceiling and floor are the means at the largest cut and at cut 0;
     dips before the point are tolerated, dips after it are not. Its interval is the percentile interval of the points of
-    bootstrap replicates, which draw seeds, then items within them, the same for all cuts. The ends are evaluated cuts,
+    bootstrap replicates, which draw seeds and items, the same for all cuts. The ends are evaluated cuts,
     and the interval is widened to hold the point itself where the replicates alone would not.
 
     The largest cut counts as reaching the threshold in every replicate, so no replicate is without a point. Where the

@@ -187,7 +187,7 @@ def _settings(config: Mapping[str, Any]) -> dict[str, str]:
         "items": config["items"],
         "cuts": config["cuts"] if isinstance(config["cuts"], str) else ", ".join(map(str, config["cuts"])),
         "batch size": config["batch_size"],
-        "intervals": "95 %, bootstrap over items within seeds, then over seeds",
+        "intervals": "95 %, bootstrap over items and over seeds",
     }
     return {name: str(value) for name, value in said.items()}
 

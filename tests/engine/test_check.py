@@ -1,0 +1,204 @@
+"""The self-check finds a family that counts by itself, and everything falls back to masks, with one warning."""
+
+from __future__ import annotations
+
+import gc
+import warnings
+import weakref
+from typing import Any
+
+import pytest
+import torch
+import transformers as hf
+from families import CASES, FAMILIES, LAYERS, PROMPTS, TOKENS, VOCAB, family, fresh, inputs, randomised, untouched
+from transformers.models.llama.modeling_llama import LlamaAttention
+
+from taskpoint.engine import check as check_module
+from taskpoint.engine.check import CheckResult, check
+from taskpoint.engine.forward import hooked
+from taskpoint.engine.reference import mask_context, reference_sweep_logits
+from taskpoint.engine.sweep import sweep_last_logits, sweep_logits
+from taskpoint.engine.sweep_decode import sweep_generate
+from taskpoint.engine.truncated import cut_context
+from taskpoint.errors import ModelError, PlanError
+from taskpoint.models.anatomy import anatomy
+
+PROMPT = PROMPTS["ragged, rows differ"]
+ARGUMENTS = (PROMPT.input_ids, PROMPT.drop, PROMPT.mask)
+
+
+class CountingAttention(LlamaAttention):
+    """A window of four that counts stored keys, and tells nobody."""
+
+    def forward(self, hidden_states: Any, *, attention_mask: Any = None, past_key_values: Any = None, **named: Any) -> Any:
+        stored = None if past_key_values is None else past_key_values.layers[self.layer_idx].keys
+        past, new = 0 if stored is None else stored.shape[-2], hidden_states.shape[1]
+        distance = torch.arange(past, past + new)[:, None] - torch.arange(past + new)
+        near = (distance >= 0) & (distance < 4)
+        mask = near[None, None] if attention_mask is None else attention_mask & near
+        return super().forward(hidden_states, attention_mask=mask, past_key_values=past_key_values, **named)
+
+
+class LengthAttention(LlamaAttention):
+    """Insists on the length that the first layer had."""
+
+    length = 0
+
+    def forward(self, hidden_states: Any, **named: Any) -> Any:
+        if self.layer_idx == 0:
+            LengthAttention.length = hidden_states.shape[1]
+        return super().forward(hidden_states.view(-1, LengthAttention.length, 32), **named)
+
+
+def toy(kind: str, attention: type[LlamaAttention] | None) -> Any:
+    class ToyConfig(hf.LlamaConfig):
+        model_type = kind
+
+    class ToyModel(hf.LlamaModel):
+        config_class = ToyConfig
+
+    class ToyForCausalLM(hf.LlamaForCausalLM):
+        config_class = ToyConfig
+
+    sizes = {"vocab_size": VOCAB, "hidden_size": 32, "num_hidden_layers": LAYERS, "num_attention_heads": 4}
+    config = ToyConfig(**sizes, intermediate_size=48, num_key_value_heads=2, bos_token_id=None, eos_token_id=None)
+    torch.manual_seed(0)
+    model = ToyForCausalLM(config)
+    model.model = ToyModel(config)
+    if attention is not None:
+        for index, layer in enumerate(model.model.layers):
+            layer.self_attn = attention(config, index)
+    return randomised(model)
+
+
+def rows_of_last_layer(model: Any) -> list[int]:
+    """How many tokens reach the last layer in a plain call."""
+    seen: list[int] = []
+    last = anatomy(model).layers[-1]
+    with hooked(last, before=lambda layer, args, kwargs: seen.append(args[0].shape[1])), torch.inference_mode():
+        model(PROMPT.input_ids, **inputs(model, PROMPT.mask))
+    return seen
+
+
+@pytest.mark.parametrize(("name", "attention"), CASES)
+def test_covered_families_are_exact(name: str, attention: str) -> None:
+    result = check(family(name, attention))
+    assert result.exact
+    assert 0 < result.largest_difference < 1e-5
+    assert result.family == name
+    assert "\n" not in str(result)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_exact_up_to_its_rounding(dtype: torch.dtype) -> None:
+    result = check(fresh("llama").to(dtype))
+    assert result.exact
+    assert result.largest_difference > 1e-5
+
+
+def test_dropout_is_off_while_checking() -> None:
+    model = fresh("gpt2").train()
+    assert check(model).exact
+    assert all(module.training for module in model.modules())
+
+
+def test_families_that_the_tests_cover_pay_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check_module, "check", lambda model: pytest.fail("checked"))
+    for name in FAMILIES:
+        sweep_logits(family(name), *ARGUMENTS)
+        with cut_context(family(name), 2, PROMPT.drop):
+            pass
+
+
+@pytest.mark.parametrize("kind", ["toy_new", "llama"])
+def test_an_unknown_family_is_checked_once_and_then_cut(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that borrows the name of a family: it is not the library's code."""
+    checked: list[CheckResult] = []
+    monkeypatch.setattr(check_module, "check", lambda model: checked.append(check(model)) or checked[-1])
+    model = toy(kind, None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(2):
+            sweep_logits(model, *ARGUMENTS)
+            with cut_context(model, 2, PROMPT.drop):
+                assert rows_of_last_layer(model)[0] < TOKENS
+    assert [result.exact for result in checked] == [True]
+
+
+def test_a_family_that_counts_by_itself_is_found() -> None:
+    result = check(toy("toy_counting", CountingAttention))
+    assert not result.exact
+    assert result.largest_difference > 1e-2
+    assert "at cut" in result.reason
+
+
+def test_a_family_that_fails_on_fewer_tokens_is_found() -> None:
+    result = check(toy("toy_length", LengthAttention))
+    assert not result.exact
+    assert result.largest_difference == float("inf")
+    assert "fewer tokens" in result.reason
+
+
+@pytest.mark.parametrize("attention", [CountingAttention, LengthAttention])
+def test_what_cannot_be_cut_is_masked_with_one_warning_that_nothing_is_saved(attention: Any) -> None:
+    model = toy("toy_broken", attention)
+    with untouched(model), pytest.warns(UserWarning, match="toy_broken.*nothing is saved") as caught:
+        swept = sweep_logits(model, *ARGUMENTS)
+        tokens = sweep_generate(model, *ARGUMENTS, max_new_tokens=3)
+        with cut_context(model, 2, PROMPT.drop):
+            assert rows_of_last_layer(model) == [TOKENS]
+            assert torch.equal(model.generate(PROMPT.input_ids, **PROMPT.padding, max_new_tokens=3)[:, TOKENS:], tokens[2])
+    assert len(caught) == 1
+    assert torch.equal(swept, reference_sweep_logits(model, *ARGUMENTS))
+    for cut in range(LAYERS + 1):
+        with mask_context(model, cut, PROMPT.drop):
+            masked = model.generate(PROMPT.input_ids, **PROMPT.padding, max_new_tokens=3, do_sample=False)
+        assert torch.equal(tokens[cut], masked[:, TOKENS:])
+
+
+def test_early_exit_needs_no_cut_and_is_decoded_again_where_variants_cannot_stand_side_by_side() -> None:
+    model = toy("toy_broken", CountingAttention)
+    nothing = torch.zeros_like(PROMPT.drop)
+    with warnings.catch_warnings(record=True):
+        tokens = sweep_generate(model, PROMPT.input_ids, nothing, PROMPT.mask, max_new_tokens=3, skip=True)
+        first = sweep_last_logits(model, PROMPT.input_ids, nothing, PROMPT.mask, last=1, skip=True)[:, :, 0].argmax(-1)
+    ordinary = model.generate(PROMPT.input_ids, **PROMPT.padding, max_new_tokens=3, do_sample=False)
+    assert torch.equal(tokens[-1], ordinary[:, TOKENS:])
+    assert torch.equal(tokens[:, :, 0], first)
+
+
+def test_a_cut_that_changes_nothing_is_not_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check_module, "check", lambda model: pytest.fail("checked"))
+    model = toy("toy_new", None)
+    for cut, drop in ((LAYERS, PROMPT.drop), (0, torch.zeros_like(PROMPT.drop))):
+        with cut_context(model, cut, drop):
+            rows_of_last_layer(model)
+
+
+def test_a_verdict_does_not_keep_its_model_alive() -> None:
+    model = toy("toy_new", None)
+    sweep_logits(model, *ARGUMENTS)
+    gone = weakref.ref(model)
+    del model
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_model_under_a_cut_is_not_checked() -> None:
+    model = family("llama")
+    with cut_context(model, 2, PROMPT.drop), pytest.raises(PlanError, match="cannot be nested"):
+        check(model)
+
+
+def test_a_family_that_can_be_neither_cut_nor_masked_is_refused() -> None:
+    sizes = {"vocab_size": 20, "d_model": 16, "n_heads": 2, "n_layers": 2, "max_seq_len": 32}
+    with pytest.raises(ModelError, match="'mpt' cannot be cut"):
+        check(hf.MptForCausalLM(hf.MptConfig(**sizes)))
+
+
+def test_a_model_that_fails_by_itself_is_refused_in_one_line() -> None:
+    model = toy("toy_broken", None)
+    model.model.layers[1].self_attn.q_proj = torch.nn.Linear(3, 3)
+    with pytest.raises(ModelError, match="neither cut nor masked") as caught:
+        check(model)
+    assert "\n" not in str(caught.value)
