@@ -73,7 +73,7 @@ def test_tasks_and_models_are_listed(capsys: pytest.CaptureFixture[str], monkeyp
         (["locate", "--task", "words:{bad}"], "line 2"),
         (["locate", "lexikon"], "Did you mean 'lexicon'"),
         (["locate", "--shots", "100000"], "shots"),
-        (["locate", "--shots", "many"], "many"),
+        (["locate", "--shots", "many"], "--shots"),
         (["locate", "--hide", "instruction"], "instruction"),
         (["locate", "--hide", "context"], "hide"),
         (["locate", "--cuts", "1,x"], "--cuts"),

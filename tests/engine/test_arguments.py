@@ -74,11 +74,17 @@ def test_a_known_argument_of_an_unknown_form_is_refused(name: str, value: Any) -
 
 def test_arguments_by_position_are_read_by_name() -> None:
     class Layer(torch.nn.Module):
-        def forward(self, hidden_states: Any, past_key_values: Any = None, attention_mask: Any = None, **more: Any) -> Any:
+        def forward(
+            self, hidden_states: Any, past_key_values: Any = None, attention_mask: Any = None, **more: Any
+        ) -> Any:
             return hidden_states
 
     x, mask = torch.zeros(1, 2, 3), torch.ones(1)
-    for args, kwargs in (((x, None, mask), {}), ((x,), {"attention_mask": mask}), ((), {"hidden_states": x, "other": 1})):
+    for args, kwargs in (
+        ((x, None, mask), {}),
+        ((x,), {"attention_mask": mask}),
+        ((), {"hidden_states": x, "other": 1}),
+    ):
         call = read_call(Layer(), args, kwargs)
         assert call.hidden is x
         if "other" not in kwargs:

@@ -30,7 +30,9 @@ ARGUMENTS = (PROMPT.input_ids, PROMPT.drop, PROMPT.mask)
 class CountingAttention(LlamaAttention):
     """A window of four that counts stored keys, and tells nobody."""
 
-    def forward(self, hidden_states: Any, *, attention_mask: Any = None, past_key_values: Any = None, **named: Any) -> Any:
+    def forward(
+        self, hidden_states: Any, *, attention_mask: Any = None, past_key_values: Any = None, **named: Any
+    ) -> Any:
         stored = None if past_key_values is None else past_key_values.layers[self.layer_idx].keys
         past, new = 0 if stored is None else stored.shape[-2], hidden_states.shape[1]
         distance = torch.arange(past, past + new)[:, None] - torch.arange(past + new)
@@ -147,7 +149,9 @@ def test_what_cannot_be_cut_is_masked_with_one_warning_that_nothing_is_saved(att
         tokens = sweep_generate(model, *ARGUMENTS, max_new_tokens=3)
         with cut_context(model, 2, PROMPT.drop):
             assert rows_of_last_layer(model) == [TOKENS]
-            assert torch.equal(model.generate(PROMPT.input_ids, **PROMPT.padding, max_new_tokens=3)[:, TOKENS:], tokens[2])
+            assert torch.equal(
+                model.generate(PROMPT.input_ids, **PROMPT.padding, max_new_tokens=3)[:, TOKENS:], tokens[2]
+            )
     assert len(caught) == 1
     assert torch.equal(swept, reference_sweep_logits(model, *ARGUMENTS))
     for cut in range(LAYERS + 1):

@@ -96,7 +96,9 @@ def test_generated_tokens_are_those_of_the_model_from_scratch(name: str, hole: s
             settings = {"max_new_tokens": steps, "output_logits": True, "return_dict_in_generate": True}
             out = model.generate(prompt.input_ids, **prompt.padding, do_sample=False, **settings)
         mask = None if prompt.mask is None else torch.nn.functional.pad(prompt.mask, (0, steps), value=1)
-        expected = torch.stack([row[-steps - 1 : -1] for row in oracle(model, out.sequences, prompt.drop, mask, cut)], 1)
+        expected = torch.stack(
+            [row[-steps - 1 : -1] for row in oracle(model, out.sequences, prompt.drop, mask, cut)], 1
+        )
         torch.testing.assert_close(torch.stack(out.logits), expected, atol=TOLERANCE, rtol=0)
         assert torch.equal(out.sequences[:, TOKENS:].T, expected.argmax(-1))
 

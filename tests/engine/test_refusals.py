@@ -85,7 +85,10 @@ def test_a_drop_mask_that_is_longer_or_shorter_than_the_prompt(context: Any, tok
     model = family("llama")
     ids = torch.full((3, tokens), 5)
     for call in (model, lambda ids: model.generate(ids, max_new_tokens=2), lambda ids: model(ids, use_cache=False)):
-        with context(model, 2, PROMPT.drop), pytest.raises(PlanError, match="one entry for each of input_ids") as caught:
+        with (
+            context(model, 2, PROMPT.drop),
+            pytest.raises(PlanError, match="one entry for each of input_ids") as caught,
+        ):
             call(ids)
         assert f"prompt has {tokens} tokens" in one_line(caught)
 

@@ -15,6 +15,7 @@ from families import CASES, CUTS, FAMILIES, LAYERS, PROMPTS, TOKENS, TOLERANCE, 
 from taskpoint.engine.reference import mask_context
 from taskpoint.engine.truncated import cut_context
 
+
 def prefill(model: Any, prompt: Prompt, **named: Any) -> torch.Tensor:
     """Logits of the kept tokens, one after the other. [kept, vocab]"""
     return model(prompt.input_ids, **inputs(model, prompt.mask), **named).logits[prompt.kept]

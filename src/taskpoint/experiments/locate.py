@@ -25,7 +25,8 @@ from taskpoint.tasks.base import Item, Task
 if TYPE_CHECKING:
     import pandas as pd
 
-Cuts = Literal["all", "bisect"] | Sequence[int] | None
+Cuts = str | Sequence[int] | None
+"""`all`, `bisect`, or the cuts; None is `all`."""
 DEFAULT_ITEMS = 200
 """Test items when the user names no number: enough for an interval of a few percent, quick on a laptop."""
 
@@ -181,7 +182,7 @@ def locate(
         shots=(shots,) if isinstance(shots, int) else tuple(shots),
         seeds=seeds,
         conditions=conditions(hide, instruction),
-        cuts="all" if cuts is None else cuts if cuts in ("all", "bisect") else _listed(cuts),
+        cuts=_read_cuts(cuts),
         items=DEFAULT_ITEMS if items is None else items,
         fresh=fresh,
         template=template,
@@ -192,7 +193,11 @@ def locate(
     return run(lm, task, config, out, progress)
 
 
-def _listed(cuts: Any) -> tuple[int, ...]:
+def _read_cuts(cuts: Cuts) -> tuple[int, ...] | Literal["all", "bisect"]:
+    if cuts is None or cuts == "all":
+        return "all"
+    if cuts == "bisect":
+        return "bisect"
     if isinstance(cuts, str) or not all(isinstance(cut, int) for cut in cuts):
         raise SettingError(f"cuts is {cuts!r}; expected 'all', 'bisect' or a list of layers")
     return tuple(cuts)

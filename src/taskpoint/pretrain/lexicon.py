@@ -69,7 +69,7 @@ class PretrainLexicon:
     """
 
     out: Path
-    steps: int = 2000
+    steps: int = 1600
     batch: int = 64
     shots: int = 8
     instruction_share: float = 0.5

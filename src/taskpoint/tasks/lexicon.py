@@ -72,7 +72,6 @@ def subtasks() -> Mapping[str, LexiconSubtask]:
     numbers = [_number_words(number) for number in range(_LAST_NUMBER + 1)]
     made += [
         LexiconSubtask("next-number", "Give the next number:", _steps(numbers, numbers[1:])),
-        LexiconSubtask("previous-number", "Give the number before:", _steps(numbers[1:], numbers)),
         LexiconSubtask(
             "digits", "Write in digits:", tuple((said[0], (str(number),)) for number, said in enumerate(numbers))
         ),
