@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
+# Read when huggingface_hub is imported: tests must not wait for a network.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
 install_import_hook("taskpoint", "beartype.beartype")
 
 

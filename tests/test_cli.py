@@ -72,6 +72,7 @@ def test_tasks_and_models_are_listed(capsys: pytest.CaptureFixture[str], monkeyp
         (["locate", "--task", "words:missing.json"], "missing.json"),
         (["locate", "--task", "words:{bad}"], "line 2"),
         (["locate", "lexikon"], "Did you mean 'lexicon'"),
+        (["locate", "nobody/no-such-model"], "nobody/no-such-model"),
         (["locate", "--shots", "100000"], "shots"),
         (["locate", "--shots", "many"], "--shots"),
         (["locate", "--hide", "instruction"], "instruction"),

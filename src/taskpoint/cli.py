@@ -5,6 +5,7 @@ Nothing heavy is imported at the top, because `taskpoint --help` must answer at 
 
 from __future__ import annotations
 
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -166,13 +167,24 @@ def pretrain_lexicon(
     named: dict[str, Any] = {"out": out, "seed": seed}
     named |= {} if steps is None else {"steps": steps}
     named |= {} if device is None else {"device": device}
+    config = PretrainLexicon(**named)
     with progress("pretrain lexicon", _console(stderr=True)) as tell:
-        result = run(PretrainLexicon(**named), tell)
-    typer.echo(str(result))
+        result = run(
+            config,
+            lambda done, total, loss, accuracy: tell(done, total, f"loss {loss:.3f}, right {accuracy:.0%}"),
+            lambda done, total: tell(done, total, "measuring"),
+        )
+    for shots, instruction in ((0, True), (1, False), (3, False), (5, False)):
+        form = "with" if instruction else "without"
+        typer.echo(f"{shots} examples, {form} instruction: {result.mean(shots, instruction):.1%} right")
+    typer.echo(f"model: {result.folder}")
 
 
 def main() -> None:
     """Runs the command line; bad input is one line on stderr and exit code 2."""
+    # The libraries' own notices would stand before that line; whoever wants them sets these variables.
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     try:
         code = app(standalone_mode=False)
     except TaskpointError as error:

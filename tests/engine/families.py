@@ -70,7 +70,8 @@ def family(name: str, attention: str | None = None) -> Any:
 def fresh(name: str, attention: str | None = None) -> Any:
     """A model of that family for this test alone."""
     torch.manual_seed(0)
-    model = randomised(BUILDERS[name]())
+    with torch.inference_mode(False):  # a test that builds it inside inference mode must not spoil it for the others
+        model = randomised(BUILDERS[name]())
     if attention is not None:
         model.set_attn_implementation(attention)
     return model

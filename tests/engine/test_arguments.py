@@ -67,7 +67,7 @@ def test_a_family_without_an_attention_mask_is_refused() -> None:
 )
 def test_a_known_argument_of_an_unknown_form_is_refused(name: str, value: Any) -> None:
     named = {"attention_mask": None} | {name: value}
-    with pytest.raises(ModelError, match="known|not supported") as caught:
+    with pytest.raises(ModelError, match=r"not known|not supported") as caught:
         sight().narrow(LayerCall(torch.zeros(2, 4, 8), named))
     assert "\n" not in str(caught.value)
 
@@ -111,6 +111,17 @@ def test_no_mask_stays_no_mask_where_causality_is_all_there_is() -> None:
     whole = sight(KEEP[:1])
     assert whole.filler is None
     assert whole.mask(None, torch.zeros(1, 4, 8)) is None
+
+
+def test_several_tokens_after_a_past_get_a_causal_mask_of_true_positions_where_the_library_gives_none() -> None:
+    """Plain causality would count stored keys, of which there are fewer than positions."""
+    queries = present_tokens(torch.ones(1, 2, dtype=torch.bool))
+    keys = torch.tensor([[0, 3, 4, 5]])  # two of four tokens were kept, then two came
+    mask = Sight(queries, keys, None, 4, 2).mask(None, torch.zeros(1, 2, 8))
+    assert mask is not None
+    assert mask[0, 0].int().tolist() == [[1, 1, 1, 0], [1, 1, 1, 1]]
+    step = Sight(present_tokens(torch.ones(1, 1, dtype=torch.bool)), keys, None, 5, 1)
+    assert step.mask(None, torch.zeros(1, 1, 8)) is None  # one token sees all that is stored
 
 
 def test_hiding_leaves_the_given_mask_alone() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 import torch
 from families import CASES, CUTS, FAMILIES, LAYERS, PROMPTS, TOKENS, TOLERANCE, VOCAB, family, inputs
@@ -83,8 +85,9 @@ def test_early_exit_is_the_models_own_norm_and_head_on_each_hidden_state() -> No
         model, prompt = family(name), PROMPTS["ragged"]
         swept = sweep_last_logits(model, prompt.input_ids, prompt.drop, prompt.mask, last=2, skip=True)
         states: list[torch.Tensor] = []
+        note = functools.partial(record, states)
         for layer in anatomy(model).layers:
-            with hooked(layer, before=lambda layer, args, kwargs: states.append(args[0])):
+            with hooked(layer, before=note):
                 ordinary = model(prompt.input_ids, **inputs(model, prompt.mask)).logits[:, -2:]
         last_norm = {"llama": "model.norm", "gpt_neox": "gpt_neox.final_layer_norm", "gpt2": "transformer.ln_f"}[name]
         for cut, state in enumerate(states):
@@ -101,6 +104,10 @@ def test_early_exit_does_not_depend_on_what_is_hidden() -> None:
         hidden = sweep_last_logits(*arguments, prompt.drop, prompt.mask, last=1, skip=True)
         nothing = sweep_last_logits(*arguments, torch.zeros_like(prompt.drop), prompt.mask, last=1, skip=True)
         assert torch.equal(hidden, nothing)
+
+
+def record(states: list[torch.Tensor], layer: object, args: tuple[torch.Tensor, ...], kwargs: object) -> None:
+    states.append(args[0])
 
 
 def test_a_wrapper_that_passes_its_arguments_on_is_swept_like_its_model() -> None:

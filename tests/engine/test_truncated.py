@@ -151,7 +151,7 @@ def test_gradient_checkpointing_passes_the_same_gradients() -> None:
     gradients = []
     for checkpointing in (False, True):
         if checkpointing:
-            model.gradient_checkpointing_enable()
+            getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)()
         model.zero_grad()
         with cut_context(model, 2, prompt.drop):
             prefill(model, prompt, use_cache=False).log_softmax(-1)[:, 7].sum().backward()

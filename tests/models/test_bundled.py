@@ -33,10 +33,10 @@ def test_transformers_alone_opens_it_and_its_answer_ends_at_the_newline() -> Non
     path = bundled_models()["lexicon"].path
     model: Any = AutoModelForCausalLM.from_pretrained(path)
     tokenizer = AutoTokenizer.from_pretrained(path)
-    prompt = "Q: dog\nA: chien\nQ: horse\nA: cheval\nQ: bread\nA: pain\nQ: milk\nA: lait\nQ: cat\nA:"
+    prompt = "Q: dog\nA: chien\nQ: horse\nA: cheval\nQ: pig\nA: cochon\nQ: thumb\nA: pouce\nQ: cow\nA:"
     inputs = tokenizer(prompt, return_tensors="pt")
     said = model.generate(**inputs, max_new_tokens=10)[0, inputs["input_ids"].shape[1] :]
-    assert tokenizer.decode(said) == " chat\n"
+    assert tokenizer.decode(said) == " vache\n"
 
 
 @pytest.mark.parametrize("instruction", [False, True])

@@ -14,7 +14,7 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 @contextmanager
-def progress(title: str, console: Console) -> Iterator[Callable[[int, int], None]]:
+def progress(title: str, console: Console) -> Iterator[Callable[..., None]]:
     """Shows progress while the block runs.
 
     Args:
@@ -22,7 +22,7 @@ def progress(title: str, console: Console) -> Iterator[Callable[[int, int], None
         console: where; when it is no terminal, a plain line is written every ten seconds and at the end.
 
     Yields:
-        A function to call with the steps done and the steps there are; the latter may grow.
+        A function to call with the steps done, the steps there are (they may grow), and if there is one a short note.
     """
     if not console.is_terminal:
         yield _Lines(title, console)
@@ -41,7 +41,11 @@ def progress(title: str, console: Console) -> Iterator[Callable[[int, int], None
         *columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console, transient=True
     ) as bar:
         task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+        def show(done: int, total: int, note: str = "") -> None:
+            bar.update(task, completed=done, total=total, description=f"{title} {note}".strip())
+
+        yield show
 
 
 class _Lines:
@@ -50,7 +54,7 @@ class _Lines:
         self._start = self._last = time.monotonic()
         self._first: int | None = None
 
-    def __call__(self, done: int, total: int) -> None:
+    def __call__(self, done: int, total: int, note: str = "") -> None:
         now = time.monotonic()
         if self._first is None:
             self._first = done
@@ -59,4 +63,4 @@ class _Lines:
         self._last = now
         fresh = done - self._first  # what an earlier run left done says nothing about the speed
         left = f", about {(now - self._start) / fresh * (total - done):.0f} s left" if fresh and done < total else ""
-        self._console.print(f"{self._title}: {done} of {total}{left}", highlight=False)
+        self._console.print(f"{self._title}: {done} of {total}{left} {note}".strip(), highlight=False)
