@@ -7,7 +7,7 @@ export HF_HUB_OFFLINE ?= 1
 .PHONY: demo test lint bench clean
 
 demo: $(VENV)/.installed  ## find the layer on the bundled model, ends with a report
-	$(BIN)/taskpoint locate --items 60 --instruction both --out runs/demo
+	$(BIN)/taskpoint locate --items 100 --instruction both --out runs/demo
 
 test: $(VENV)/.installed  ## every test
 	$(BIN)/python -m pytest

@@ -72,6 +72,25 @@ def test_a_known_argument_of_an_unknown_form_is_refused(name: str, value: Any) -
     assert "\n" not in str(caught.value)
 
 
+def test_every_known_argument_is_taken_at_the_present_tokens() -> None:
+    """GPT-J looks its rotations up by position_ids in every layer; none of the ten families does."""
+    place = torch.arange(4.0)
+    named = {
+        "attention_mask": None,
+        "position_ids": torch.arange(4)[None],
+        "position_embeddings": (place.view(1, 4, 1), place.view(1, 4, 1)),
+        "position_embeddings_local": place.view(1, 4, 1),
+        "alibi": place.view(1, 1, 4).expand(4, 1, 4),  # two rows of two heads
+        "use_cache": False,
+    }
+    narrowed = sight().narrow(LayerCall(torch.zeros(2, 4, 8), named))
+    for name in ("position_ids", "position_embeddings_local"):
+        assert narrowed[name].view(2, 3).tolist() == [[0, 2, 3], [1, 2, 3]]
+    assert all(part.view(2, 3).tolist() == [[0, 2, 3], [1, 2, 3]] for part in narrowed["position_embeddings"])
+    assert narrowed["alibi"].view(4, 3).tolist() == [[0, 2, 3], [0, 2, 3], [1, 2, 3], [1, 2, 3]]
+    assert "use_cache" not in narrowed  # nothing to take
+
+
 def test_arguments_by_position_are_read_by_name() -> None:
     class Layer(torch.nn.Module):
         def forward(
