@@ -75,12 +75,15 @@ def test_a_model_from_scratch_with_true_positions_gives_the_same_logits(name: st
     swept = sweep_logits(model, prompt.input_ids, prompt.drop, prompt.mask)
     for cut in CUTS:
         expected = oracle(model, prompt.input_ids, prompt.drop, prompt.mask, cut)
-        for context in (cut_context, mask_context):
-            with context(model, cut, prompt.drop):
-                logits = model(prompt.input_ids, **inputs(model, prompt.mask)).logits
-            for row, true in enumerate(expected):
-                kept = prompt.kept[row][-len(true) :]
-                torch.testing.assert_close(logits[row][prompt.kept[row]], true[kept], atol=TOLERANCE, rtol=0)
+        with cut_context(model, cut, prompt.drop):
+            gone = model(prompt.input_ids, **inputs(model, prompt.mask)).logits
+        with mask_context(model, cut, prompt.drop):
+            masked = model(prompt.input_ids, **inputs(model, prompt.mask)).logits
+        for row, true in enumerate(expected):
+            kept = prompt.kept[row][-len(true) :]
+            torch.testing.assert_close(gone[row][-len(true) :][kept], true[kept], atol=TOLERANCE, rtol=0)
+            # Masking defines the hidden tokens, too: they see what is kept, and themselves.
+            torch.testing.assert_close(masked[row][-len(true) :], true, atol=TOLERANCE, rtol=0)
         torch.testing.assert_close(swept[cut], torch.stack([row[-1] for row in expected]), atol=TOLERANCE, rtol=0)
 
 

@@ -12,11 +12,13 @@ import transformers as hf
 from families import LAYERS, PROMPTS, TOKENS, family, fresh, inputs, untouched
 
 from taskpoint.engine.cache import book_of
+from taskpoint.engine.forward import hooked
 from taskpoint.engine.reference import mask_context
 from taskpoint.engine.sweep import sweep_last_logits, sweep_logits
 from taskpoint.engine.sweep_decode import sweep_generate
 from taskpoint.engine.truncated import cut_context
 from taskpoint.errors import ModelError, PlanError
+from taskpoint.models.anatomy import anatomy
 
 PROMPT = PROMPTS["pieces"]
 CONTEXTS = pytest.mark.parametrize("context", [cut_context, mask_context])
@@ -143,6 +145,20 @@ def test_a_cache_of_a_cut_that_is_over() -> None:
     model = family("llama")
     with cut_context(model, 2, PROMPT.drop):
         cache = model(PROMPT.input_ids, use_cache=True).past_key_values
+    with pytest.raises(PlanError, match="cut that is over"):
+        model(PROMPT.input_ids[:, :1], past_key_values=cache)
+
+
+def test_a_cache_of_a_call_that_failed_and_of_a_cut_that_is_over() -> None:
+    model, cache = family("llama"), hf.DynamicCache()
+
+    def stop(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    with cut_context(model, 2, PROMPT.drop):
+        with pytest.raises(ZeroDivisionError), hooked(anatomy(model).layers[4], before=stop):
+            model(PROMPT.input_ids, past_key_values=cache)
+        model(PROMPT.input_ids)
     with pytest.raises(PlanError, match="cut that is over"):
         model(PROMPT.input_ids[:, :1], past_key_values=cache)
 

@@ -272,6 +272,18 @@ def test_conditions_are_read_and_the_paper_has_five() -> None:
     assert len({condition.label for condition in PAPER_CONDITIONS}) == 5
 
 
+def test_the_zero_shot_control_lacks_what_is_hidden() -> None:
+    assert [condition.zero_shot for condition in PAPER_CONDITIONS] == [False, True, False, None, False]
+
+
+def test_a_hidden_instruction_is_held_against_prompts_without_it(lm: LanguageModel) -> None:
+    found = tp.locate(lm, tp.task("lexicon"), shots=3, seeds=1, hide="instruction,examples", items=20, cuts=[1])
+    assert "zero-shot" in set(found.rows["condition"])
+    assert found.point.layer is not None
+    assert found.point.zero_shot is not None
+    assert found.point.zero_shot < 0.5
+
+
 def test_a_model_that_is_no_decoder_is_refused() -> None:
     from transformers import T5Config, T5ForConditionalGeneration
 

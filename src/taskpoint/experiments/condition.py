@@ -43,6 +43,18 @@ class Condition:
         return named(self.hide, self.instruction)
 
     @property
+    def zero_shot(self) -> bool | None:
+        """Whether the zero-shot control of this condition has the instruction; None where it has no such control.
+
+        The control lacks what is hidden: a hidden instruction must not give the task away in the control. Where
+        only the query is hidden, nothing that names the task is, and a prompt without examples says nothing about it.
+        """
+        needs = parse_selector(self.hide).needs
+        if not needs & {Segment.INSTRUCTION, Segment.EXAMPLES}:
+            return None
+        return self.instruction and Segment.INSTRUCTION not in needs
+
+    @property
     def label(self) -> str:
         """What people read."""
         parts = self.hide.split(",")

@@ -98,9 +98,10 @@ class Grid:
 
     def control_cells(self) -> Iterator[Cell]:
         """Zero-shot, shuffled answers and early exit, once for prompts with and once for those without instruction."""
-        for condition in {condition.instruction: condition for condition in self.conditions}.values():
+        for flag in sorted({one.zero_shot for one in self.conditions if one.zero_shot is not None}):
             for part, items in enumerate(self.blocks):
-                yield Cell(ZERO_SHOT, condition, 0, 0, part, items, (self.layers,))
+                yield Cell(ZERO_SHOT, Condition("examples", flag), 0, 0, part, items, (self.layers,))
+        for condition in {condition.instruction: condition for condition in self.conditions}.values():
             for shots in self.shots:
                 for seed in range(self.seeds):
                     for part, items in enumerate(self.blocks):

@@ -117,7 +117,9 @@ def _condition_view(
 
 
 def _zero_shot(rows: pd.DataFrame, condition: Condition, seeds: int, layers: int) -> Float[np.ndarray, "S I"] | None:
-    name = named(ZERO_SHOT, condition.instruction)
+    if condition.zero_shot is None:
+        return None
+    name = named(ZERO_SHOT, condition.zero_shot)
     if not (rows["condition"] == name).any():
         return None
     # Without examples a prompt is the same under every seed, so it is asked once.
