@@ -10,6 +10,8 @@ from jaxtyping import install_import_hook
 
 # Read when huggingface_hub is imported: tests must not wait for a network.
 os.environ["HF_HUB_OFFLINE"] = "1"
+# What a terminal is shown must not depend on the one that runs the tests.
+os.environ["TERM"] = "xterm-256color"
 
 install_import_hook("taskpoint", "beartype.beartype")
 

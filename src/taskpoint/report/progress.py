@@ -24,7 +24,7 @@ def progress(title: str, console: Console) -> Iterator[Callable[..., None]]:
     Yields:
         A function to call with the steps done, the steps there are (they may grow), and if there is one a short note.
     """
-    if not console.is_terminal:
+    if not console.is_terminal or console.is_dumb_terminal:
         yield _Lines(title, console)
         return
     from rich.progress import (
