@@ -17,11 +17,15 @@ lint: $(VENV)/.installed  ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.installed  ## ratios, each within one run
+bench: $(VENV)/.installed  ## ratios, each within one run (docs/performance.md); the last installs other tools beside it
+	$(BIN)/python benchmarks/cut.py
 	$(BIN)/python benchmarks/sweep.py
+	$(BIN)/python benchmarks/compiled.py
+	$(BIN)/python benchmarks/gpu.py
+	$(BIN)/python benchmarks/peers.py
 
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) runs benchmarks/.peers
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -27,7 +28,7 @@ def test_help_answers_at_once_and_names_the_verbs() -> None:
     out = subprocess.run([sys.executable, "-m", "taskpoint", "--help"], capture_output=True, text=True, check=True)
     # Generous: a loaded machine; the point is that torch, which takes seconds, is not imported.
     assert time.perf_counter() - start < 3
-    for verb in ("locate", "pretrain", "tasks", "models", "report"):
+    for verb in ("locate", "compile", "generate", "pretrain", "tasks", "models", "report"):
         assert verb in out.stdout
 
 
@@ -118,3 +119,124 @@ def test_out_of_another_configuration_is_refused_and_keeps_its_rows(
     assert code == 2
     assert "fresh" in err
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A compiled prompt with the answers of that prompt to two queries beside it."""
+    import taskpoint as tp
+
+    path = tmp_path_factory.mktemp("compiled") / "plural.safetensors"
+    prompt = tp.compile_prompt(tp.load(), tp.task("lexicon:plural"), shots=2, seed=1, after=9, instruction=False)
+    prompt.save(path).with_suffix(".txt").write_text("\n".join(prompt.generate(["cat", "tooth"])) + "\n")
+    return path
+
+
+COMPILE = ["compile", "--task", "lexicon:plural", "--shots", "2"]
+
+
+def test_compile_writes_the_prompt_of_its_arguments_and_says_where(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, compiled: Path
+) -> None:
+    out = tmp_path / "folder" / "plural.safetensors"
+    words = [*COMPILE, "--seed", "1", "--after", "9", "--no-instruction", "--out", str(out)]
+    code, said, _ = run(capsys, monkeypatch, *words)
+    assert code == 0
+    assert str(out) in said
+    assert "from layer 9 of 12 on" in said
+    assert out.read_bytes() == compiled.read_bytes()
+
+
+def test_generate_answers_one_query_at_once(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, compiled: Path
+) -> None:
+    code, said, err = run(
+        capsys, monkeypatch, "generate", "--prompt", str(compiled), "--query", "cat", "--query", "tooth"
+    )
+    assert (code, err) == (0, "")
+    assert said == compiled.with_suffix(".txt").read_text()
+
+
+def test_generate_answers_a_file_shows_how_far_it_is_and_goes_on(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, compiled: Path
+) -> None:
+    queries, out = tmp_path / "queries.jsonl", tmp_path / "answers.jsonl"
+    queries.write_text('{"query": "cat", "id": 1}\n"tooth"\n')
+    words = ["generate", "--prompt", str(compiled), "--queries", str(queries), "--out", str(out)]
+    code, said, err = run(capsys, monkeypatch, *words)
+    assert code == 0
+    assert str(out) in said
+    assert "generate: 2 of 2" in err
+    first, second = compiled.with_suffix(".txt").read_text().splitlines()
+    assert [json.loads(line) for line in out.read_text().splitlines()] == [
+        {"query": "cat", "id": 1, "answer": first},
+        {"query": "tooth", "answer": second},
+    ]
+    code, said, _ = run(capsys, monkeypatch, *words)
+    assert code == 0
+    assert "0 queries answered, 2 had been before" in said
+
+
+def test_compile_takes_the_layer_from_a_run_of_locate(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import taskpoint as tp
+
+    folder, out = tmp_path / "run", tmp_path / "prompt.safetensors"
+    named = {"shots": 2, "seeds": 1, "items": 24, "cuts": [5], "instruction": (False, True), "controls": False}
+    point = tp.locate(tp.load(), tp.task("lexicon"), out=folder, **named).point
+    assert point.layer is not None
+    words = [*COMPILE, "--from", str(folder), "--out", str(out)]
+    code, said, _ = run(capsys, monkeypatch, *words, "--no-instruction")
+    assert code == 0
+    assert f"from layer {point.layer} of 12 on" in said
+    for more, expected in (
+        ([], "no recognition point for examples hidden, instruction visible"),
+        (["--no-instruction", "--shots", "3"], "has not measured examples hidden, no instruction with 3 shots"),
+        (["--no-instruction", "--from", str(tmp_path)], "no run"),
+    ):
+        code, _, err = run(capsys, monkeypatch, *words, *more)
+        assert code == 2
+        assert expected in err
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([*COMPILE, "--out", "{new}"], "taskpoint locate"),
+        ([*COMPILE, "--after", "9", "--from", "runs/x", "--out", "{new}"], "one of --after"),
+        ([*COMPILE, "--after", "13", "--out", "{new}"], "from 0 to 12"),
+        ([*COMPILE, "--after", "9"], "--out"),
+        ([*COMPILE, "--after", "9", "--hide", "query", "--out", "{new}"], "hides the query"),
+        ([*COMPILE, "--after", "9", "--out", "{text}"], "is no compiled prompt"),
+        (["compile", "--task", "lexicon", "--after", "9", "--out", "{new}"], "lexicon:plural"),
+        (["compile", "--task", "lexicon:plurals", "--after", "9", "--out", "{new}"], "Did you mean 'lexicon:plural'"),
+        (["generate", "--prompt", "{prompt}"], "one of --queries"),
+        (["generate", "--prompt", "{prompt}", "--query", "a", "--queries", "{text}"], "one of --queries"),
+        (["generate", "--prompt", "{prompt}", "--query", "a", "--out", "{new}"], "--out belongs to"),
+        (["generate", "--prompt", "{new}", "--query", "a"], "no file"),
+        (["generate", "--prompt", "{text}", "--query", "a"], "no compiled prompt"),
+        (["generate", "--prompt", "{prompt}", "--queries", "{text}", "--out", "{new}"], "line 1"),
+        (["generate", "--prompt", "{prompt}", "--query", "a", "--max-new-tokens", "0"], "max_new_tokens"),
+        (["generate", "--prompt", "{prompt}", "--query", "a", "--model", "lexikon"], "Did you mean 'lexicon'"),
+    ],
+)
+def test_what_cannot_be_compiled_or_generated_is_one_line_and_leaves_nothing(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    compiled: Path,
+    words: list[str],
+    expected: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = tmp_path / "notes.txt"
+    text.write_text("a note\n")
+    filled = [word.format(new=tmp_path / "new", text=text, prompt=compiled) for word in words]
+    code, out, err = run(capsys, monkeypatch, *filled)
+    assert code == 2
+    assert out == ""
+    assert len(err.strip().splitlines()) == 1
+    assert expected in err
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+    assert text.read_text() == "a note\n"

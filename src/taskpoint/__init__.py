@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from taskpoint.engine.sweep import sweep_logits as sweep_logits
     from taskpoint.engine.sweep_decode import sweep_generate as sweep_generate
     from taskpoint.engine.truncated import cut_context as cut_context
+    from taskpoint.experiments.bench import bench as bench
+    from taskpoint.experiments.compile import compile_prompt as compile_prompt
+    from taskpoint.experiments.compile import load_prompt as load_prompt
     from taskpoint.experiments.locate import locate as locate
     from taskpoint.models.loading import load as load
     from taskpoint.tasks.registry import task as task
@@ -18,8 +21,11 @@ __version__ = "0.1.0"
 
 # Public name -> module; resolved at first use, because importing torch takes seconds and `taskpoint --help` must not.
 _HOMES = {
+    "bench": "taskpoint.experiments.bench",
+    "compile_prompt": "taskpoint.experiments.compile",
     "cut_context": "taskpoint.engine.truncated",
     "load": "taskpoint.models.loading",
+    "load_prompt": "taskpoint.experiments.compile",
     "locate": "taskpoint.experiments.locate",
     "sweep_generate": "taskpoint.engine.sweep_decode",
     "sweep_logits": "taskpoint.engine.sweep",

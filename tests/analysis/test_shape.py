@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+import json
 import re
 from collections import Counter
 from types import SimpleNamespace
@@ -23,6 +25,17 @@ MODERN = {
     "eos_token_id": 2,
 }
 GPT2 = {"vocab_size": 96, "n_embd": 32, "n_layer": 4, "n_head": 4, "bos_token_id": 1, "eos_token_id": 2}
+LATENT = {
+    "kv_lora_rank": 16,
+    "qk_rope_head_dim": 4,
+    "qk_nope_head_dim": 8,
+    "v_head_dim": 6,
+    "n_routed_experts": 8,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 24,
+    "n_shared_experts": 2,
+    "first_k_dense_replace": 1,
+}
 # Family, its configuration, and what else the configuration must say of windows.
 FAMILIES = {
     "llama": MODERN,
@@ -68,6 +81,15 @@ FAMILIES = {
         "moe_intermediate_size": 24,
         "decoder_sparse_step": 2,
     },
+    "qwen2_moe": {
+        **MODERN,
+        "num_experts": 6,
+        "num_experts_per_tok": 2,
+        "moe_intermediate_size": 24,
+        "shared_expert_intermediate_size": 40,
+    },
+    "deepseek_v3": {**MODERN, **LATENT, "q_lora_rank": 12},
+    "deepseek_v2": {**MODERN, **LATENT, "q_lora_rank": None},
     "glm4_moe": {
         **MODERN,
         "head_dim": 16,
@@ -149,7 +171,7 @@ def test_whether_there_is_a_gate_can_be_said():
 @pytest.mark.parametrize(
     ("family", "words"),
     [
-        ("deepseek_v3", "latent attention"),
+        ("longcat_flash", "latent attention"),
         ("qwen3_next", "layers of type linear_attention"),
         ("gemma3n_text", "share keys and values"),
         ("jamba", "layers without attention"),
@@ -162,6 +184,19 @@ def test_layers_of_another_kind_are_refused_in_one_line(family, words):
     with pytest.raises(ModelError, match=words) as caught:
         ModelShape.from_config(AutoConfig.for_model(family))
     assert "\n" not in str(caught.value)
+
+
+def test_embeddings_of_another_size_are_refused():
+    sizes = {**FAMILIES["opt"], "word_embed_proj_dim": 16}
+    with pytest.raises(ModelError, match="word_embed_proj_dim"):
+        ModelShape.from_config(AutoConfig.for_model("opt", **sizes))
+
+
+@pytest.mark.parametrize("family", ["gemma2", "glm4_moe", "deepseek_v3"])
+def test_a_shape_comes_back_from_a_file_as_it_was(family):
+    shape = ModelShape.from_config(config_of(family))
+    written = json.dumps(dataclasses.asdict(shape), default=sorted)
+    assert ModelShape.from_json(json.loads(written)) == shape
 
 
 def test_a_missing_size_or_one_that_differs_by_layer_is_refused():
@@ -181,6 +216,8 @@ def test_a_missing_size_or_one_that_differs_by_layer_is_refused():
         {"windows": (8,)},
         {"windows": (8, 0)},
         {"experts": 4},
+        {"value_size": -1},
+        {"kv_rank": 8, "rope_size": 2},
         {"experts": 4, "experts_per_token": 5, "expert_mlp": 8},
     ],
 )

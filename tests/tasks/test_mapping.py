@@ -216,3 +216,28 @@ def test_a_fingerprint_changes_with_any_word_and_with_nothing_else() -> None:
         of(("a", ("1",)), ("b", ("2",)), instruction="Do it:"),
     }
     assert len(others | {base}) == 5
+
+
+@settings(max_examples=60, deadline=None)
+@given(name=st.sampled_from(sorted(subtasks())), shots=st.integers(0, 20), seed=st.integers(0, 2**40))
+def test_what_stands_before_every_query_is_what_items_outside_it_get(name: str, shots: int, seed: int) -> None:
+    task = lexicon(name)
+    context = task.context(shots, seed)
+    keys = {input_key(example.input) for example in context.examples}
+    assert (len(keys), context.query) == (shots, "")
+    for item in ITEMS[name][:40]:
+        same = task.content(item, shots, seed).examples == context.examples
+        assert same == (input_key(item.input) not in keys)
+
+
+def test_what_cannot_stand_before_every_query_is_refused() -> None:
+    with pytest.raises(SettingError, match=r"20 sub-tasks.*lexicon:plural"):
+        SUITE.context(2, 0)
+    colours = MappingTask("colours", (COLOURS,))
+    with pytest.raises(PromptError, match="no instruction"):
+        colours.context(1, 0)
+    with pytest.raises(SettingError, match="shots is -1"):
+        colours.context(-1, 0, instruction=False)
+    with pytest.raises(PromptError, match="4 shots"):
+        colours.context(4, 0, instruction=False)
+    assert len(colours.context(3, 0, instruction=False).examples) == 3

@@ -151,3 +151,14 @@ def test_a_malformed_line_is_refused_in_one_line_with_its_place(tmp_path: Path, 
         OwnTask(path)
     assert str(caught.value).startswith(f"{str(path)!r}, line 3: ")
     assert "\n" not in str(caught.value)
+
+
+def test_prompts_that_agree_on_what_stands_before_the_query_have_it_in_common(tmp_path: Path) -> None:
+    task = own(tmp_path, ANIMALS, ANIMALS | {"query": "fish"})
+    assert task.context(2, 0) == Content("Translate:", (Example("dog", "chien"), Example("cat", "chat")), "")
+    turned = ANIMALS | {"examples": ANIMALS["examples"][::-1]}
+    with pytest.raises(SettingError, match="2 different beginnings of 1 shots"):
+        own(tmp_path, ANIMALS, turned).context(1, 0)
+    assert own(tmp_path, ANIMALS, turned).context(0, 0).examples == ()
+    with pytest.raises(PromptError, match="4 shots"):
+        task.context(4, 0)

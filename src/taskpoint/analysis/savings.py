@@ -1,26 +1,29 @@
-"""What a cut saves of a prompt's work and of its key-value cache."""
+"""What a cut saves of a prompt's work and of its key-value cache, in shares; `cost.py` counts both."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+from taskpoint.analysis.cost import prefill_cost
 from taskpoint.analysis.shape import ModelShape
 from taskpoint.errors import SettingError
 
-__all__ = ["ModelShape", "Saving", "kv_elements", "layer_flops", "paper_saving", "prompt_flops", "saving"]
+__all__ = ["ModelShape", "Saving", "kv_elements", "paper_saving", "prompt_flops", "saving"]
 
 
 @dataclass(frozen=True)
 class Saving:
-    """Shares of an uncut prompt's cost that a cut saves, each from 0 to 1.
+    """Shares of an uncut prompt's cost that a cut saves.
 
     Attributes:
-        work: Share of the prompt's floating-point operations.
-        kv: Share of the bytes of the prompt's keys and values.
-        paper: Paper A's estimate (L - r)/L x k/(k + 1) (Sia, Mueller and Duh 2024, section on inference efficiency).
+        work: Share of the prompt's floating-point operations, from 0 to 1.
+        kv: Share of the bytes of the prompt's keys and values, at most 1. Below 0 where a cut stores more: the cache of
+            a layer with a window forgets what lies outside it, while above a cut every present token is kept.
+        paper: Paper A's estimate (`paper_saving`), from 0 to 1.
 
     Raises:
-        SettingError: A share is outside 0 to 1.
+        SettingError: A share is out of range.
     """
 
     work: float
@@ -28,9 +31,9 @@ class Saving:
     paper: float
 
     def __post_init__(self) -> None:
-        for name in ("work", "kv", "paper"):
+        for name, least in (("work", 0.0), ("kv", -math.inf), ("paper", 0.0)):
             value = getattr(self, name)
-            if not 0.0 <= value <= 1.0:
+            if not least <= value <= 1.0:
                 raise SettingError(f"a saved share lies between 0 and 1, found {name} = {value}")
 
 
@@ -52,11 +55,10 @@ def saving(shape: ModelShape, tokens: int, hidden: int, cut: int, shots: int) ->
     Raises:
         SettingError: No token is kept, or a number is out of range.
     """
-    uncut = prompt_flops(shape, tokens)
-    stored = kv_elements(shape, tokens)
+    uncut, under_cut = prefill_cost(shape, tokens), prefill_cost(shape, tokens, hidden, cut)
     return Saving(
-        work=1.0 - prompt_flops(shape, tokens, hidden, cut) / uncut,
-        kv=1.0 - kv_elements(shape, tokens, hidden, cut) / stored,
+        work=1.0 - under_cut.flops / uncut.flops,
+        kv=1.0 - under_cut.kv_bytes / uncut.kv_bytes,
         paper=paper_saving(shape.num_layers, cut, shots),
     )
 
@@ -64,8 +66,17 @@ def saving(shape: ModelShape, tokens: int, hidden: int, cut: int, shots: int) ->
 def paper_saving(num_layers: int, cut: int, shots: int) -> float:
     """Paper A's estimate of the saved share of work and memory: (L - r)/L x k/(k + 1).
 
-    It counts an example as one unit, query and answer as one more, and knows neither instructions, nor the quadratic
-    term of attention, nor the language-model head (Sia, Mueller and Duh 2024, on inference efficiency).
+    It is the share of a square of layers times examples that is left out (Sia, Mueller and Duh 2024, on inference
+    efficiency). The exact figures of `saving` differ from it where a prompt is not that square:
+
+    - An example counts as one unit, query and answer together as one more. Where the query is short, or an instruction
+      is hidden too, more is saved; where an instruction stays, less.
+    - Every token of a layer counts alike. The square of attention, which falls faster than the number of tokens, and
+      layers of unlike cost (dense among mixtures, windows) are not known.
+    - The language-model head is not counted; a cut saves nothing of it, which matters for small models.
+    - Keys and values and operations are one figure. With k/(k + 1) for the hidden share of the tokens and no windows it
+      is exact for keys and values: there (L - r)/L x hidden/tokens is saved.
+    - Generated tokens are not counted by either.
 
     Args:
         num_layers: L.
@@ -86,79 +97,10 @@ def paper_saving(num_layers: int, cut: int, shots: int) -> float:
 
 
 def prompt_flops(shape: ModelShape, tokens: int, hidden: int = 0, cut: int | None = None) -> int:
-    """Floating-point operations of reading one prompt, with hidden tokens gone from layer `cut` on.
-
-    Conventions, those of torch's FlopCounterMode on eager attention: a multiply-add is two operations; only matrix
-    products count (no norm, activation, softmax, rotation or embedding); causal attention counts the full square of
-    rows times keys, the masked half included. In a sliding-window layer every row counts a full window of keys, or all
-    that are present when those are fewer. A mixture counts its router and the experts of one token. The
-    language-model head is paid for the last position only.
-
-    Args:
-        shape: The model.
-        tokens: Length of the prompt, hidden tokens included.
-        hidden: How many of them are hidden.
-        cut: Number of layers that still see the hidden tokens; None = all.
-
-    Returns:
-        The number of operations.
-
-    Raises:
-        SettingError: No token is kept, or a number is out of range.
-    """
-    present = _present(shape, tokens, hidden, cut)
-    layers = sum(layer_flops(shape, layer, rows) for layer, rows in enumerate(present))
-    return layers + 2 * shape.width * shape.vocab
-
-
-def layer_flops(shape: ModelShape, layer: int, rows: int) -> int:
-    """Floating-point operations of one layer on `rows` tokens that see each other; conventions of `prompt_flops`.
-
-    Args:
-        shape: The model.
-        layer: Which layer, from 0.
-        rows: Number of tokens present in it.
-
-    Returns:
-        The number of operations.
-    """
-    keys = _in_window(shape.window(layer), rows)
-    products = 2 * shape.heads * shape.head_size * rows * keys
-    return 2 * (shape.weights_per_token(layer) * rows + products)
+    """Floating-point operations of reading one prompt; arguments, conventions and errors of `prefill_cost`."""
+    return prefill_cost(shape, tokens, hidden, cut).flops
 
 
 def kv_elements(shape: ModelShape, tokens: int, hidden: int = 0, cut: int | None = None) -> int:
-    """Elements of keys and values that a prompt leaves in the cache; times the bytes of one element, its size.
-
-    A sliding-window layer stores no more than its window.
-
-    Args:
-        shape: The model.
-        tokens: Length of the prompt, hidden tokens included.
-        hidden: How many of them are hidden.
-        cut: Number of layers that still see the hidden tokens; None = all.
-
-    Returns:
-        The number of elements, all layers together.
-
-    Raises:
-        SettingError: No token is kept, or a number is out of range.
-    """
-    present = _present(shape, tokens, hidden, cut)
-    stored = sum(_in_window(shape.window(layer), rows) for layer, rows in enumerate(present))
-    return 2 * shape.kv_heads * shape.head_size * stored
-
-
-def _in_window(window: int | None, rows: int) -> int:
-    # Which kept tokens fall into a window depends on where they stand; the bound never promises more than is saved.
-    return rows if window is None else min(rows, window)
-
-
-def _present(shape: ModelShape, tokens: int, hidden: int, cut: int | None) -> list[int]:
-    """Number of tokens in each layer."""
-    after = shape.num_layers if cut is None else cut
-    if not 0 <= hidden < tokens:
-        raise SettingError(f"at least one token must be kept, found {hidden} hidden of {tokens}: hide fewer")
-    if not 0 <= after <= shape.num_layers:
-        raise SettingError(f"cut must be between 0 and the number of layers, found {after} of {shape.num_layers}")
-    return [tokens if layer < after else tokens - hidden for layer in range(shape.num_layers)]
+    """Elements of keys and values that a prompt leaves in the cache; arguments and errors of `prefill_cost`."""
+    return prefill_cost(shape, tokens, hidden, cut, dtype="int8").kv_bytes

@@ -2,57 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any
 
-from taskpoint.errors import ModelError, SettingError
-
-# Configurations do not say whether an MLP has a gate. These families have none; nearly all others have one.
-_UNGATED = frozenset(
-    [
-        *("apertus", "arcee", "biogpt", "bloom", "codegen", "falcon", "gpt-sw3", "gpt2", "gpt_bigcode", "gpt_neo"),
-        *(
-            "gpt_neox",
-            "gpt_neox_japanese",
-            "gptj",
-            "jais2",
-            "mpt",
-            "nanochat",
-            "nemotron",
-            "openai-gpt",
-            "opt",
-            "persimmon",
-        ),
-        *("phi", "starcoder2", "xglm"),
-    ]
-)
-# Families whose layers hold other matrices than the attribute names below let one expect.
-_UNLIKE = frozenset(
-    [
-        *("afmoe", "beam", "cpmant", "ctrl", "doge", "ernie4_5_moe", "jetmoe", "laguna", "lfm2", "lfm2_moe"),
-        *("granitemoeshared", "hunyuan_v1_moe", "hy_v3"),
-        *("mimo_v2_flash", "minimax_m3_vl_text", "moshi", "xlstm"),
-    ]
-)
-# Names under which families keep a size, the usual one first.
-_NUM_LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
-_WIDTH = ("hidden_size", "n_embd", "d_model")
-_HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads", "attention_heads")
-_MLP = ("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size")
-_EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
-_EXPERTS_PER_TOKEN = ("num_experts_per_tok", "num_experts_per_token", "moe_top_k", "moe_k")
-# What makes layers unlike a plain decoder's, with the words for the message.
-_UNKNOWN = {
-    "kv_lora_rank": "latent attention",
-    "num_kv_shared_layers": "layers that share keys and values",
-    "attn_layer_period": "layers without attention",
-    "ssm_cfg": "layers without attention",
-    "mamba_d_state": "layers without attention",
-    "ffn_config": "a nested MLP configuration",
-    "interleave_moe_layer_step": "interleaved mixtures of another size",
-    "hidden_size_per_layer_input": "per-layer inputs",
-}
+from taskpoint.analysis import config_sizes as sizes
+from taskpoint.errors import SettingError
 
 
 @dataclass(frozen=True)
@@ -64,7 +19,7 @@ class ModelShape:
         width: Size of the residual stream.
         heads: Number of query heads.
         kv_heads: Number of key and value heads; fewer than `heads` with grouped-query attention.
-        head_size: Size of one head.
+        head_size: Size of a query and of a key.
         mlp: Inner size of a dense MLP.
         vocab: Number of rows of the language-model head.
         gated: Whether an MLP has three matrices (gate, up, down) and not two.
@@ -74,9 +29,16 @@ class ModelShape:
         expert_mlp: Inner size of one routed expert.
         shared_mlp: Inner size of the expert that every token passes through besides; 0 when there is none.
         dense_layers: Layers with a dense MLP in a model whose other layers are mixtures.
+        shared_gate: Whether the shared expert has a gate of its own, one number per token (Qwen2-MoE).
+        value_size: Size of a value; 0 = that of a key.
+        query_rank: Size of the latent that queries are made of; 0 = queries are made of the residual stream.
+        kv_rank: Size of the latent that a token's keys and values are made of, and that is cached in their stead
+            (DeepSeek-V2, 2024); 0 = ordinary keys and values.
+        rope_size: Size of the rotated key that all heads share, cached beside the latent; 0 without one.
+        forgets: Whether the cache of a layer with a window drops what lies outside it; that of GPT-Neo keeps all.
 
     Raises:
-        SettingError: A size below 1, windows of another number than layers, or experts that do not fit together.
+        SettingError: A size below 1, windows of another number than layers, or sizes that do not fit together.
     """
 
     num_layers: int
@@ -93,11 +55,20 @@ class ModelShape:
     expert_mlp: int = 0
     shared_mlp: int = 0
     dense_layers: frozenset[int] = frozenset()
+    shared_gate: bool = False
+    value_size: int = 0
+    query_rank: int = 0
+    kv_rank: int = 0
+    rope_size: int = 0
+    forgets: bool = True
 
     def __post_init__(self) -> None:
         for name in ("num_layers", "width", "heads", "kv_heads", "head_size", "mlp", "vocab"):
             if getattr(self, name) < 1:
                 raise SettingError(f"{name} of a model must be at least 1, found {getattr(self, name)}")
+        for name in ("shared_mlp", "value_size", "query_rank", "kv_rank", "rope_size"):
+            if getattr(self, name) < 0:
+                raise SettingError(f"{name} of a model must be at least 0, found {getattr(self, name)}")
         if self.heads % self.kv_heads:
             raise SettingError(f"heads must be a multiple of kv_heads, found {self.heads} and {self.kv_heads}")
         if self.windows and len(self.windows) != self.num_layers:
@@ -108,6 +79,10 @@ class ModelShape:
             raise SettingError(
                 f"{self.experts} experts need 1 to {self.experts} experts_per_token and an expert_mlp, "
                 f"found {self.experts_per_token} and {self.expert_mlp}"
+            )
+        if self.kv_rank and self.rope_size >= self.head_size:
+            raise SettingError(
+                f"rope_size is the rotated part of a key, found {self.rope_size} of head_size {self.head_size}"
             )
 
     @classmethod
@@ -122,139 +97,126 @@ class ModelShape:
             The shape.
 
         Raises:
-            ModelError: A size is missing, or the layers are not those of a plain decoder (latent or linear attention,
-                shared keys and values, sizes that differ by layer).
+            ModelError: A size is missing, or the layers are not those of a plain decoder (linear attention, shared
+                keys and values, sizes that differ by layer).
         """
-        config = _text_config(config)
-        family = str(_read(config, "model_type") or "")
-        if family in _UNLIKE or _read(config, "is_encoder_decoder"):
-            raise ModelError(
-                f"savings are not known for {family or 'an encoder-decoder'}: its layers are of another kind"
-            )
-        for name, words in _UNKNOWN.items():
-            if _read(config, name):
-                raise ModelError(f"savings are not known for {family or 'a model'} with {words} ({name})")
-        num_layers = _size(config, _NUM_LAYERS)
-        width = _size(config, _WIDTH)
-        heads = _size(config, _HEADS)
-        experts = _size(config, _EXPERTS, 0)
+        config = sizes.text_config(config)
+        family = sizes.family_of(config)
+        num_layers = sizes.size(config, sizes.NUM_LAYERS)
+        width = sizes.size(config, sizes.WIDTH)
+        heads = sizes.size(config, sizes.HEADS)
+        experts = sizes.size(config, sizes.EXPERTS, 0)
         # The families that leave it open, and MPT whatever its expansion_ratio says, take four times the width.
-        mlp = _size(config, _MLP, 4 * width)
-        expert_mlp = _size(config, ("moe_intermediate_size",), mlp) if experts else 0
-        shared = _size(config, ("n_shared_experts", "num_shared_experts"), 0) * expert_mlp
+        mlp = sizes.size(config, sizes.MLP, 4 * width)
+        expert_mlp = sizes.size(config, ("moe_intermediate_size",), mlp) if experts else 0
+        shared = sizes.size(config, ("n_shared_experts", "num_shared_experts"), 0) * expert_mlp
+        shared = sizes.size(config, ("shared_expert_intermediate_size",), shared) if experts else 0
+        kv_rank = sizes.size(config, ("kv_lora_rank",), 0)
+        rope = sizes.size(config, ("qk_rope_head_dim",)) if kv_rank else 0
         return cls(
             num_layers=num_layers,
             width=width,
             heads=heads,
-            kv_heads=_kv_heads(config, heads),
-            head_size=_size(config, ("head_dim",), width // heads),
+            kv_heads=heads if kv_rank else sizes.kv_heads(config, heads),
+            head_size=rope + sizes.size(config, ("qk_nope_head_dim",))
+            if kv_rank
+            else sizes.size(config, ("head_dim",), width // heads),
             mlp=mlp,
-            vocab=_size(config, ("vocab_size",)),
-            gated=family not in _UNGATED if gated is None else gated,
-            windows=_windows(config, num_layers),
+            vocab=sizes.size(config, ("vocab_size",)),
+            gated=sizes.is_gated(family) if gated is None else gated,
+            windows=sizes.windows(config, num_layers),
             experts=experts,
-            experts_per_token=_size(config, _EXPERTS_PER_TOKEN) if experts else 0,
+            experts_per_token=sizes.size(config, sizes.EXPERTS_PER_TOKEN) if experts else 0,
             expert_mlp=expert_mlp,
-            shared_mlp=_size(config, ("shared_expert_intermediate_size",), shared) if experts else 0,
-            dense_layers=_dense_layers(config, num_layers) if experts else frozenset(),
+            shared_mlp=shared,
+            dense_layers=sizes.dense_layers(config, num_layers) if experts else frozenset(),
+            shared_gate=bool(experts) and sizes.has_shared_gate(family),
+            value_size=sizes.size(config, ("v_head_dim",)) if kv_rank else 0,
+            query_rank=sizes.size(config, ("q_lora_rank",), 0) if kv_rank else 0,
+            kv_rank=kv_rank,
+            rope_size=rope,
+            forgets=sizes.read(config, "attention_layers") is None,
         )
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> ModelShape:
+        """The shape that `dataclasses.asdict` wrote to a JSON file, where tuples and sets have become lists.
+
+        Args:
+            values: Sizes by name; those that were not known when the file was written take their defaults.
+
+        Returns:
+            The shape.
+
+        Raises:
+            SettingError: As for the class.
+        """
+        lists = {"windows": tuple, "dense_layers": frozenset}
+        return cls(**{name: lists[name](value) if name in lists else value for name, value in values.items()})
 
     def window(self, layer: int) -> int | None:
         """How many tokens a token sees in `layer`, itself included; None = all before it."""
         return self.windows[layer] if self.windows else None
 
+    def is_mixture(self, layer: int) -> bool:
+        """Whether the MLP of `layer` is a mixture of experts."""
+        return bool(self.experts) and layer not in self.dense_layers
+
+    @property
+    def one_value(self) -> int:
+        """Size of one value of one head."""
+        return self.value_size or self.head_size
+
+    @property
+    def kv_elements(self) -> int:
+        """Elements that one token leaves in the cache of one layer."""
+        if self.kv_rank:
+            return self.kv_rank + self.rope_size
+        return self.kv_heads * (self.head_size + self.one_value)
+
+    @property
+    def projection_weights(self) -> int:
+        """Elements of the attention matrices of a layer that a token meets once, when it is read."""
+        if self.query_rank:
+            queries = self.query_rank * (self.width + self.heads * self.head_size)
+        else:
+            queries = self.width * self.heads * self.head_size
+        made = self.kv_rank + self.rope_size if self.kv_rank else self.kv_elements
+        return queries + self.width * made + self.heads * self.one_value * self.width
+
+    @property
+    def expansion_weights(self) -> int:
+        """Elements of the matrix that makes keys and values of a latent, again for every key in every step; else 0."""
+        return self.kv_rank * self.heads * (self.head_size - self.rope_size + self.one_value) if self.kv_rank else 0
+
+    def mlp_weights(self, layer: int, routed: int | None = None) -> int:
+        """Elements of the MLP matrices of a layer.
+
+        Args:
+            layer: Which layer, from 0.
+            routed: Of a mixture, how many routed experts to count; None = those of one token.
+
+        Returns:
+            The number of elements; of a mixture the shared expert is counted too.
+        """
+        matrices = 3 if self.gated else 2
+        if not self.is_mixture(layer):
+            return matrices * self.width * self.mlp
+        inner = (self.experts_per_token if routed is None else routed) * self.expert_mlp + self.shared_mlp
+        return matrices * self.width * inner
+
+    def router_weights(self, layer: int) -> int:
+        """Elements of the matrices of a mixture that choose and weigh experts; 0 for a dense MLP."""
+        return self.width * (self.experts + self.shared_gate) if self.is_mixture(layer) else 0
+
     def weights(self, layer: int) -> int:
         """Number of elements of all weight matrices of `layer`: projections, MLP or all experts and their router."""
-        if not self.experts or layer in self.dense_layers:
-            return self._attention_weights + self._matrices * self.width * self.mlp
-        return self._attention_weights + self._mixture_weights(self.experts)
+        return self._attention_weights + self.mlp_weights(layer, self.experts) + self.router_weights(layer)
 
     def weights_per_token(self, layer: int) -> int:
-        """Number of elements of the weight matrices of `layer` that one token is multiplied with."""
-        if not self.experts or layer in self.dense_layers:
-            return self.weights(layer)
-        return self._attention_weights + self._mixture_weights(self.experts_per_token)
+        """Number of elements of the weight matrices of `layer` that one token is multiplied with when it is read."""
+        return self._attention_weights + self.mlp_weights(layer) + self.router_weights(layer)
 
     @property
     def _attention_weights(self) -> int:
-        return 2 * self.width * self.head_size * (self.heads + self.kv_heads)
-
-    @property
-    def _matrices(self) -> int:
-        return 3 if self.gated else 2
-
-    def _mixture_weights(self, routed: int) -> int:
-        inner = routed * self.expert_mlp + self.shared_mlp
-        return self._matrices * self.width * inner + self.width * self.experts
-
-
-def _text_config(config: object) -> object:
-    """The part of a configuration that describes the language model."""
-    inner = getattr(config, "get_text_config", None)
-    if not callable(inner):
-        return config
-    try:
-        return cast(object, inner())
-    except ValueError as error:
-        raise ModelError(
-            f"savings need a configuration with one language model: {' '.join(str(error).split())}"
-        ) from None
-
-
-def _read(config: object, name: str) -> object:
-    """A value of the configuration; None when it has none."""
-    try:
-        return cast(object, getattr(config, name, None))
-    except Exception as error:  # transformers refuses, with an error of its own, what differs by layer
-        raise ModelError(f"savings need one {name} for all layers: {' '.join(str(error).split())}") from None
-
-
-def _size(config: object, names: Sequence[str], default: int | None = None) -> int:
-    """The first of `names` that `config` has a number for."""
-    for name in names:
-        value = _read(config, name)
-        if isinstance(value, int) and not isinstance(value, bool):
-            return value
-        if value is not None:
-            raise ModelError(f"savings need one whole number for {name}, the configuration has {value!r:.60}")
-    if default is None:
-        raise ModelError(f"the model's configuration names none of {', '.join(names)}: savings cannot be computed")
-    return default
-
-
-def _kv_heads(config: object, heads: int) -> int:
-    """Number of key and value heads; Falcon and BigCode say it by flags."""
-    if _read(config, "new_decoder_architecture"):
-        return _size(config, ("num_kv_heads",), heads)
-    if _read(config, "multi_query"):
-        return 1
-    return _size(config, ("num_key_value_heads",), heads)
-
-
-def _windows(config: object, num_layers: int) -> tuple[int | None, ...]:
-    """The window of each layer; empty when every layer sees everything."""
-    local = _read(config, "attention_layers")
-    if isinstance(local, Sequence):
-        size = _size(config, ("window_size",))
-        return tuple(size if kind == "local" else None for kind in local)
-    kinds = _read(config, "layer_types")
-    named = [str(kind) for kind in kinds] if isinstance(kinds, Sequence) else None
-    if named is not None and (other := set(named) - {"full_attention", "sliding_attention"}):
-        raise ModelError(f"savings are not known for layers of type {', '.join(sorted(other))}")
-    window = _size(config, ("sliding_window",), 0)
-    if not window or _read(config, "use_sliding_window") is False:
-        return ()
-    if named is None:
-        return (window,) * num_layers
-    return tuple(window if kind == "sliding_attention" else None for kind in named)
-
-
-def _dense_layers(config: object, num_layers: int) -> frozenset[int]:
-    """Layers of a mixture model that have a dense MLP."""
-    step = _size(config, ("decoder_sparse_step",), 1)
-    first = _size(config, ("first_k_dense_replace",), 0)
-    named = _read(config, "mlp_only_layers")
-    dense = set(named) if isinstance(named, Sequence) else set()
-    return frozenset(
-        layer for layer in range(num_layers) if layer in dense or layer < first or (step > 1 and (layer + 1) % step)
-    )
+        return self.projection_weights + self.expansion_weights

@@ -18,6 +18,9 @@ from torch import Tensor, nn
 from taskpoint.engine.plan import Present
 from taskpoint.errors import ModelError
 
+# Arguments whose first axis is not the batch's rows.
+ROWLESS = ("position_bias",)
+
 
 @dataclass(frozen=True, eq=False)
 class LayerCall:
@@ -69,6 +72,7 @@ class Sight:
         past: tokens before this call, hidden ones counted.
         length: tokens of this call, hidden ones counted, L.
         window: distance from which a layer that counts by cache index must not see, measured by position.
+        mask_hides: boolean masks of this family are True where a token is hidden.
     """
 
     queries: Present
@@ -77,6 +81,7 @@ class Sight:
     past: int
     length: int
     window: int | None = None
+    mask_hides: bool = False
 
     def narrow(self, call: LayerCall) -> dict[str, Any]:
         """Every argument of the call that has a token axis, for the present tokens alone.
@@ -95,8 +100,15 @@ class Sight:
                 narrowed[name] = self.queries.take(value)
             elif name.startswith("position_embeddings"):
                 narrowed[name] = self._embeddings(name, value)
+            elif name == "per_layer_input" and isinstance(value, Tensor):
+                _expect(name, value, value.ndim == 3 and value.shape[1] == self.length)
+                narrowed[name] = self.queries.take(value)
             elif name == "alibi" and isinstance(value, Tensor):
                 narrowed[name] = self._alibi(value, call.hidden.shape[0])
+            elif name == "position_bias" and isinstance(value, Tensor):
+                narrowed[name] = self._position_bias(value)
+            elif name == "shift_labels":
+                continue  # meant for the loss; families hand it through to layers that do not read it
             elif isinstance(value, Tensor) and {self.length, self.past + self.length} & set(value.shape) - {1}:
                 raise ModelError(
                     f"decoder layers get an argument {name!r} of shape {list(value.shape)} that seems to have a token "
@@ -120,6 +132,13 @@ class Sight:
         taken = split.gather(-1, keys[:, None, None, :].expand(-1, split.shape[1], -1, -1))
         return taken.view(*value.shape[:-1], keys.shape[1])
 
+    def _position_bias(self, value: Tensor) -> Tensor:
+        """[H, 1, M] for up to M keys, the last of which end where the call ends -> [H, 1, S]."""
+        end = self.past + self.length
+        _expect("position_bias", value, value.ndim == 3 and value.shape[1] == 1 and value.shape[2] >= end)
+        _expect("position_bias", value, self.keys.shape[0] == 1)
+        return value.index_select(-1, self.keys[0].to(value.device) + value.shape[2] - end)
+
     def mask(self, mask: Any, hidden: Tensor) -> Tensor | None:
         """The attention mask over present queries and keys; None where plain causality says the same.
 
@@ -132,7 +151,7 @@ class Sight:
         keys = self.keys.to(hidden.device)
         if mask is None:
             seen = keys[:, None, None, :] <= queries[:, None, :, None]  # [1|B, 1, P, S]
-            taken: Tensor = seen
+            taken: Tensor = ~seen if self.mask_hides else seen
         else:
             if not isinstance(mask, Tensor) or mask.ndim != 4:
                 form = f"of shape {list(mask.shape)}" if isinstance(mask, Tensor) else f"of type {type(mask).__name__}"
@@ -142,14 +161,18 @@ class Sight:
                 )
             taken = self._gather(mask, keys)
         if self.window is not None:
-            taken = hide(taken, queries[:, None, :, None] - keys[:, None, None, :] >= self.window)
+            taken = self._hide(taken, queries[:, None, :, None] - keys[:, None, None, :] >= self.window)
         if self.filler is not None:
-            taken = hide(taken, self.filler.to(hidden.device)[:, None, None, :])
+            taken = self._hide(taken, self.filler.to(hidden.device)[:, None, None, :])
             # A filler row must see something, or its softmax is not a number and spreads; nobody reads what it sees.
             itself = torch.eye(len(self.queries), dtype=torch.bool, device=hidden.device)
             itself = torch.nn.functional.pad(itself, (keys.shape[1] - len(self.queries), 0))  # [P, S]
-            taken = taken.masked_fill(itself & self._filler_rows(hidden), True if taken.dtype == torch.bool else 0.0)
+            visible = not self.mask_hides if taken.dtype == torch.bool else 0.0
+            taken = taken.masked_fill(itself & self._filler_rows(hidden), visible)
         return taken
+
+    def _hide(self, mask: Tensor, where: Tensor) -> Tensor:
+        return hide(mask, where, self.mask_hides)
 
     def _filler_rows(self, hidden: Tensor) -> Tensor:
         filler = self.queries.filler
@@ -159,21 +182,26 @@ class Sight:
 
     def _gather(self, mask: Tensor, keys: Tensor) -> Tensor:
         rows = self.queries.take(mask.transpose(1, 2)).transpose(1, 2)  # [1|B, 1|H, P, K]
-        columns = keys - (self.past + self.length - mask.shape[-1])  # [1|B, S]
-        before = columns < 0
-        columns = columns.clamp(min=0)
+        earlier = self.past + self.length - mask.shape[-1]  # positions before the mask's first column
+        columns = (keys - earlier).clamp(min=0)  # [1|B, S]
         if columns.shape[0] == 1:
             taken = rows.index_select(-1, columns[0])
         else:
             rows = rows.expand(columns.shape[0], -1, -1, -1)
             taken = rows.gather(-1, columns[:, None, None, :].expand(-1, rows.shape[1], rows.shape[2], -1))
-        return hide(taken, before[:, None, None, :]) if bool(before.any()) else taken
+        return self._hide(taken, (keys < earlier)[:, None, None, :]) if earlier > 0 else taken
 
 
-def hide(mask: Tensor, where: Tensor) -> Tensor:
-    """The mask with more pairs hidden: False in boolean masks, the lowest number in additive ones."""
-    lowest = False if mask.dtype == torch.bool else torch.finfo(mask.dtype).min
-    return torch.where(where, torch.tensor(lowest, dtype=mask.dtype, device=mask.device), mask)
+def hide(mask: Tensor, where: Tensor, mask_hides: bool = False) -> Tensor:
+    """The mask with more pairs hidden.
+
+    Args:
+        mask: boolean, or additive.
+        where: pairs to hide.
+        mask_hides: boolean masks of this family are True where a token is hidden.
+    """
+    hidden = mask_hides if mask.dtype == torch.bool else torch.finfo(mask.dtype).min
+    return mask.masked_fill(where, hidden)
 
 
 def _expect(name: str, value: Tensor, fits: bool) -> None:

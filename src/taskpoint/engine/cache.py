@@ -52,7 +52,7 @@ def _filler(filler: Tensor | None, rows: int, like: Tensor) -> Tensor:
     return torch.zeros(rows, like.shape[1], dtype=torch.bool, device=like.device)
 
 
-@dataclass
+@dataclass(eq=False)
 class Book:
     """What all cut layers of one cache share.
 
@@ -70,6 +70,8 @@ class PresentLayer(DynamicLayer):
 
     The true lengths keep positions and masks right, also when this is layer 0, of which the library asks them.
     """
+
+    is_croppable = False
 
     def __init__(self, book: Book, is_sliding: bool) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -100,6 +102,11 @@ class PresentLayer(DynamicLayer):
         super().reset()
         self.book.ledger = Ledger()
 
+    def reorder_cache(self, beam_idx: torch.LongTensor) -> None:
+        """Moves the beams of a prompt; they share the prompt's row of the plan, so the ledger stays as it is."""
+        if self.is_initialized:  # some families' upper layers read the keys of lower ones and store none
+            super().reorder_cache(beam_idx)
+
     def crop(self, tokens_to_remove: int) -> None:
         """Refused: which stored keys belong to the last tokens depends on the cut."""
         raise PlanError(
@@ -110,13 +117,19 @@ class PresentLayer(DynamicLayer):
         """Refused: the plan's rows would no longer be the batch's rows."""
         raise PlanError("rows of a cache under a cut cannot be selected; generate without contrastive search")
 
+    def batch_repeat_interleave(self, repeats: int) -> None:
+        """Refused: the plan's rows would no longer be the batch's rows."""
+        raise PlanError("rows of a cache under a cut cannot be repeated; repeat those of the prompt and of drop")
+
 
 def check_cache(cache: Any) -> None:
     """Refuses caches whose layers do more than to keep what they are given.
 
     Raises:
-        PlanError: the cache is static, quantised, recurrent, or no cache of the library.
+        PlanError: there is a cache, and it is static, quantised, recurrent, or none of the library's.
     """
+    if cache is None:
+        return
     known = (DynamicLayer, DynamicSlidingWindowLayer, PresentLayer)
     other = [type(layer).__name__ for layer in getattr(cache, "layers", ()) if type(layer) not in known]
     if not isinstance(cache, Cache) or other:

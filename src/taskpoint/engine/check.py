@@ -1,47 +1,50 @@
-"""The self-check: does cutting equal masking on this model?
+"""The self-check: does cutting equal masking on this model, and may masking itself be trusted?
 
 Both paths run on a prompt of 12 tokens with holes, alone and in a ragged batch, at a few cuts: a prefill, then decoding
-steps on a cache, and the same for the sweeps. The prompt is too short to meet a window of more than 12 tokens; windows
-that the library applies by mask need no check, those that attention counts by cache index are listed in
-`taskpoint.models.anatomy`.
+steps on a cache, and the same for the sweeps. What 12 tokens do not show is looked for in two ways: lengths that the
+model declares (windows, chunks, numbers of keys to keep) are made small for a moment and the comparison is made again;
+and one prompt is long, for lengths that it does not declare.
 
-Shapes: B batch, T tokens, S decoding steps, C cuts (N + 1), N layers, r cut.
+Shapes: N layers, r cut.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from taskpoint.engine.forward import inputs_for
-from taskpoint.engine.plan import CutPlan
-from taskpoint.engine.reference import mask_context
-from taskpoint.engine.removal import removal
-from taskpoint.engine.riding import ride
-from taskpoint.engine.stepping import Stepping, can_step
+from taskpoint.engine.compare import (
+    FAILURES,
+    STEPS,
+    Prompt,
+    differences,
+    evaluating,
+    long_prompt,
+    prompts,
+    run,
+    run_masked,
+)
+from taskpoint.engine.covered import COVERED_FAMILIES
+from taskpoint.engine.lengths import declared_lengths, shrunk
+from taskpoint.engine.soundness import layers_run, unsound
 from taskpoint.errors import ModelError
 from taskpoint.models.anatomy import Anatomy, anatomy
 
-# Families that tests/engine compares, in every way a cut can be used; they pay nothing here.
-COVERED_FAMILIES = frozenset(
-    {"bloom", "gemma2", "gpt2", "gpt_neo", "gpt_neox", "llama", "mistral", "opt", "qwen3", "starcoder2"}
-)
-
-_TOKENS, _STEPS = 12, 3
-
-# What a layer of an unknown family may raise when it gets fewer tokens than it counts on.
-_FAILURES = (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError)
+_TOKENS, _SHRUNK = 12, 40
+# The long prompt: more than the smallest windows that models have (128: GPT-OSS, ModernBERT), and the most that it may
+# be made longer to reach a declared length.
+_LONG, _LONGEST = 160, 544
 
 # The one thing the engine remembers between calls: what was found for a model object, for as long as that object lives.
 # It is kept beside the model, because the model must stay bit for bit as it is.
-_VERDICTS: WeakKeyDictionary[nn.Module, CheckResult] = WeakKeyDictionary()
+_VERDICTS: WeakKeyDictionary[nn.Module, tuple[Any, CheckResult]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class CheckResult:
         family: the model type.
         largest_difference: between the logits of the two paths, as a share of the largest logit; infinite where the
             fast path could not run.
-        exact: the difference is no more than rounding.
+        exact: the difference is no more than rounding, and nothing was left unseen.
         reason: what was compared, or where it differs.
     """
 
@@ -66,39 +69,31 @@ class CheckResult:
 
 
 def check(model: nn.Module) -> CheckResult:
-    """Compares cutting with masking on a short prompt.
+    """Compares cutting with masking on short prompts.
 
     Args:
         model: any transformers decoder with a language-model head.
 
     Returns:
-        The verdict; `exact` is up to 1e-4 of the largest logit in float32, 8 roundings in half precision.
+        The verdict; `exact` is up to 1e-4 of the largest logit in float32, 8 roundings in half precision, and to a
+        hundredth (in half precision a tenth) of what hiding tokens changes at all.
 
     Raises:
         ModelError: the model can be neither cut nor masked.
         PlanError: the model is under a cut.
     """
     parts = anatomy(model)
-    cuts = sorted({0, parts.num_layers // 2, parts.num_layers - 1})
-    worst, where = 0.0, ""
-    with torch.no_grad(), _evaluating(model):
-        for prompt in _prompts(model):
-            masked = {cut: _masked(model, prompt, cut) for cut in cuts}
-            largest = max(1.0, *(float(logits.abs().max()) for logits in masked.values()))
-            try:
-                for name, cut, difference in _differences(model, parts, prompt, masked):
-                    if not difference / largest <= worst:  # also true of what is not a number
-                        worst, where = difference / largest, f"{name} at cut {cut}"
-            except ModelError as error:
-                return CheckResult(parts.family, float("inf"), False, str(error))
-            except torch.OutOfMemoryError:
-                raise
-            except _FAILURES as error:
-                return CheckResult(parts.family, float("inf"), False, f"a layer failed on fewer tokens: {_line(error)}")
-    dtype = next(p.dtype for p in model.parameters() if p.is_floating_point())
-    exact = worst <= max(1e-4, 8 * torch.finfo(dtype).eps)
-    reason = f"largest difference to masking {worst:.1e} of the largest logit{'' if exact else f', in {where}'}"
-    return CheckResult(parts.family, worst, exact, reason)
+    with torch.no_grad(), evaluating(model):
+        checking = _Checking(model, parts)
+        checking.masks_hide()
+        try:
+            return checking.verdict()
+        except ModelError as error:
+            return CheckResult(parts.family, float("inf"), False, str(error))
+        except torch.OutOfMemoryError:
+            raise
+        except FAILURES as error:
+            return CheckResult(parts.family, float("inf"), False, f"a layer failed on fewer tokens: {_line(error)}")
 
 
 def exact(model: nn.Module) -> bool:
@@ -107,104 +102,119 @@ def exact(model: nn.Module) -> bool:
     Where they cannot, a warning says so and that nothing will be saved.
     """
     parts = anatomy(model)
-    # Code from elsewhere may borrow the name of a family.
-    if parts.family in COVERED_FAMILIES and type(parts.decoder).__module__.startswith("transformers."):
+    if parts.family in COVERED_FAMILIES and _of_library(parts):
         return True
-    if model not in _VERDICTS:
-        _VERDICTS[model] = verdict = check(model)
+    asked = (parts.facts, getattr(parts.config, "_attn_implementation", None))
+    if model not in _VERDICTS or _VERDICTS[model][0] != asked:
+        verdict = check(model)
+        _VERDICTS[model] = (asked, verdict)
         if not verdict.exact:
             warnings.warn(f"{verdict}; masks are used instead, so nothing is saved", stacklevel=3)
-    return _VERDICTS[model].exact
+    return _VERDICTS[model][1].exact
 
 
-@dataclass(frozen=True, eq=False)
-class _Prompt:
-    input_ids: Tensor  # [B, T]
-    drop: Tensor  # [B, T]
-    mask: Tensor | None  # [B, T]
-    answer: Tensor  # [B, S], what is read in decoding, whatever the model would write
-
-    @property
-    def kept(self) -> Tensor:
-        return ~self.drop if self.mask is None else ~self.drop & self.mask.bool()  # [B, T]
+def _of_library(parts: Anatomy) -> bool:
+    """Whether what attends is the library's own code: code from elsewhere may borrow the name of a family."""
+    attention = [child for layer in parts.layers for name, child in layer.named_children() if "att" in name.lower()]
+    return all(type(m).__module__.startswith("transformers.") for m in (parts.decoder, *parts.layers, *attention))
 
 
-def _prompts(model: nn.Module) -> tuple[_Prompt, _Prompt]:
-    embedding: nn.Module = model.get_input_embeddings()  # type: ignore[operator]
-    weight: Tensor = embedding.weight  # type: ignore[assignment]
-    random = torch.Generator().manual_seed(0)  # its own, so that the caller's random numbers stay what they were
-    ids = torch.randint(weight.shape[0], (3, _TOKENS + _STEPS), generator=random).to(weight.device)
-    places = torch.arange(_TOKENS, device=weight.device)
-    hole = (places > 0) & (places < 5) | (places == 7)
-    drop = torch.stack([hole, (places > 3) & (places < 6)])
-    mask = torch.stack([torch.ones_like(places), (places > 2).long()])
-    one = _Prompt(ids[:1, :_TOKENS], hole[None], None, ids[:1, _TOKENS:])
-    return one, _Prompt(ids[1:, :_TOKENS], drop, mask, ids[1:, _TOKENS:])
+class _Checking:
+    """One check of one model."""
 
+    def __init__(self, model: nn.Module, parts: Anatomy) -> None:
+        self._model, self._parts = model, parts
+        self._cuts = sorted({0, parts.num_layers // 2, parts.num_layers - 1})
+        eps = torch.finfo(next(p.dtype for p in model.parameters() if p.is_floating_point())).eps
+        self._rounding = max(1e-4, 8 * eps)  # as a share of the largest logit
+        self._share = 1e-2 if eps < 1e-5 else 1e-1  # as a share of what hiding changes
+        self._one, self._ragged = prompts(model, _TOKENS)
+        self._worst, self._where = 0.0, ""
 
-def _run(model: nn.Module, prompt: _Prompt, context: AbstractContextManager[Any]) -> Tensor:
-    """Logits of the kept prompt tokens, one after the other, then of every decoding step: [kept + B * S, vocab]."""
-    with context:
-        output = model(prompt.input_ids, **inputs_for(model, prompt.mask) | {"use_cache": True})
-        logits = [output.logits[prompt.kept]]
-        for step in range(_STEPS):
-            seen = None if prompt.mask is None else torch.nn.functional.pad(prompt.mask, (0, step + 1), value=1)
-            named = inputs_for(model, seen) | {"past_key_values": output.past_key_values, "use_cache": True}
-            if "position_ids" in named:
-                named["position_ids"] = named["position_ids"][:, -1:]
-            output = model(prompt.answer[:, step : step + 1], **named)
-            logits.append(output.logits[:, -1])
-    return torch.cat(logits).float()
+    def masks_hide(self) -> None:
+        """Makes sure of the slow path.
 
+        Raises:
+            ModelError: it is not right, or does not run.
+        """
+        family = self._parts.family
+        try:
+            for prompt in (self._one, self._ragged):
+                run_masked(self._model, prompt, 0)
+            reason = unsound(self._model, self._parts, self._one, self._cuts, self._share)
+        except torch.OutOfMemoryError:
+            raise
+        except FAILURES as error:
+            raise ModelError(f"models of type {family!r} can be neither cut nor masked: {_line(error)}") from error
+        if reason is not None:
+            raise ModelError(f"models of type {family!r} can be neither cut nor masked: {reason}")
 
-def _masked(model: nn.Module, prompt: _Prompt, cut: int) -> Tensor:
-    try:
-        return _run(model, prompt, mask_context(model, cut, prompt.drop))
-    except torch.OutOfMemoryError:
-        raise
-    except _FAILURES as error:
-        family = anatomy(model).family
-        raise ModelError(f"models of type {family!r} can be neither cut nor masked: {_line(error)}") from error
+    def verdict(self) -> CheckResult:
+        """Compares the fast path with it."""
+        order = layers_run(self._model, self._parts, self._one)
+        if len(order) < self._parts.num_layers:
+            skipped = sorted(set(range(self._parts.num_layers)) - set(order))
+            reason = f"layers {', '.join(map(str, skipped))} do not run on text alone"
+            return CheckResult(self._parts.family, float("inf"), False, reason)
+        ordinary = run(self._model, self._one, nullcontext())
+        changed = run_masked(self._model, self._one, 0) - ordinary
+        effect = float(changed.abs().max() / max(1.0, float(ordinary.abs().max())))
+        for prompt in (self._one, self._ragged):
+            self._compare(prompt, self._cuts)
+        lengths = declared_lengths(self._parts, _TOKENS)
+        shown = [name for name in lengths if self._shows(name, ordinary)]
+        for name in shown:  # one at a time: a small window would leave nothing for a small number of keys to choose
+            with shrunk(self._parts, name):
+                for prompt in prompts(self._model, self._fitting(_SHRUNK)):
+                    self._compare(prompt, self._cuts, f" with {name} made small")
+        unseen = {name: length for name, length in lengths.items() if name not in shown}
+        tokens = self._long(unseen.values())
+        self._compare(long_prompt(self._model, tokens), [0], f" of {tokens} tokens", sweeps=False)
+        return self._judged(effect, {name: length for name, length in unseen.items() if length >= tokens})
+
+    def _compare(self, prompt: Prompt, cuts: list[int], how: str = "", *, sweeps: bool = True) -> None:
+        masked = {cut: run_masked(self._model, prompt, cut) for cut in cuts}
+        largest = max(1.0, *(float(logits.abs().max()) for logits in masked.values()))
+        for name, difference in differences(self._model, self._parts, prompt, masked, sweeps=sweeps):
+            if not difference / largest <= self._worst:  # also true of what is not a number
+                self._worst, self._where = difference / largest, name + how
+
+    def _shows(self, name: str, ordinary: torch.Tensor) -> bool:
+        """Whether making a declared length small changes what the model computes, which the comparison can then see."""
+        try:
+            with shrunk(self._parts, name):
+                changed = run(self._model, self._one, nullcontext())
+        except torch.OutOfMemoryError:
+            raise
+        except FAILURES:
+            return False
+        return float((changed - ordinary).abs().max()) > self._rounding
+
+    def _long(self, lengths: Iterable[int]) -> int:
+        """Tokens of the long prompt."""
+        reachable = [length + 2 * _TOKENS for length in lengths if length + 2 * _TOKENS <= _LONGEST]
+        return self._fitting(max([_LONG, *reachable]))
+
+    def _fitting(self, tokens: int) -> int:
+        most = self._parts.max_positions
+        return tokens if most is None else min(tokens, most - STEPS)
+
+    def _judged(self, effect: float, unreached: dict[str, int]) -> CheckResult:
+        worst, found = self._worst, f"largest difference to masking {self._worst:.1e} of the largest logit"
+        if not worst <= self._rounding:
+            return CheckResult(self._parts.family, worst, False, f"{found}, in {self._where}")
+        if not worst <= self._share * effect:
+            reason = f"{found}, but hiding tokens changes only {effect:.1e} of it: too little to tell"
+            return CheckResult(self._parts.family, worst, False, reason)
+        if unreached:
+            names = ", ".join(f"{name}={length}" for name, length in unreached.items())
+            reason = (
+                f"no prompt of the self-check reaches {names}; where attention masks hold that length, say so with "
+                f"taskpoint.register_family({self._parts.family!r}, by_mask=...)"
+            )
+            return CheckResult(self._parts.family, worst, False, reason)
+        return CheckResult(self._parts.family, worst, True, found)
 
 
 def _line(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else repr(error)
-
-
-def _differences(
-    model: nn.Module, parts: Anatomy, prompt: _Prompt, masked: dict[int, Tensor]
-) -> Iterator[tuple[str, int, float]]:
-    """What was compared, at which cut, and the largest difference."""
-    rows = prompt.input_ids.shape[0]
-    for cut, reference in masked.items():
-        taken_out = _run(model, prompt, removal(parts, CutPlan(parts.num_layers, cut, prompt.drop)))
-        difference = (taken_out - reference).abs().amax(-1)  # [kept + B * S]
-        yield "prefill", cut, float(difference[: -rows * _STEPS].max())
-        yield "decoding", cut, float(difference[-rows * _STEPS :].max())
-    # The last kept token of every prompt row is its last token.
-    last = torch.tensor([int(prompt.kept[: row + 1].sum()) - 1 for row in range(rows)])
-    swept = ride(model, parts, prompt.input_ids, prompt.drop, prompt.mask, last=1)[:, :, 0].float()  # [B, C, vocab]
-    for cut, reference in masked.items():
-        yield "a sweep", cut, float((swept[:, cut] - reference[last.to(reference.device)]).abs().max())
-    if not can_step(model, parts, _TOKENS + _STEPS * (parts.num_layers + 1)):
-        return
-    stepping = Stepping(model, parts, prompt.input_ids, prompt.drop, prompt.mask, skip=False)
-    stepping.prefill()
-    for step in range(_STEPS):
-        tokens = prompt.answer[:, step, None].expand(-1, parts.num_layers + 1)  # [B, C]
-        swept = stepping.step(tokens, step).float()
-        for cut, reference in masked.items():
-            decoded = reference[-rows * _STEPS :][step * rows : (step + 1) * rows]  # [B, vocab]
-            yield "a decoded sweep", cut, float((swept[:, cut] - decoded).abs().max())
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Dropout off, as a comparison needs it; every module's flag is put back."""
-    flags = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in flags:
-            module.training = training

@@ -5,6 +5,7 @@ Shapes: B batch, L tokens of one forward call, K tokens up to its end.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,12 +49,8 @@ def under_cut(parts: Anatomy) -> Iterator[None]:
         PlanError: it already is.
         ModelError: its attention implementation cannot be cut.
     """
-    decoder, attention = parts.decoder, getattr(parts.config, "_attn_implementation", None)
-    if attention not in _ATTENTION:
-        raise ModelError(
-            f"attention implementation {attention!r} cannot be cut; load the model with attn_implementation='sdpa' or "
-            "'eager'"
-        )
+    decoder = parts.decoder
+    _check_attention(parts.config)
     if getattr(decoder, "taskpoint_cut", False):
         raise PlanError("this model is already under a cut; leave the other block first, cuts cannot be nested")
     object.__setattr__(decoder, "taskpoint_cut", True)
@@ -61,6 +58,22 @@ def under_cut(parts: Anatomy) -> Iterator[None]:
         yield
     finally:
         object.__delattr__(decoder, "taskpoint_cut")
+
+
+def _check_attention(config: Any) -> None:
+    attention = getattr(config, "_attn_implementation", None)
+    if attention not in _ATTENTION:
+        raise ModelError(
+            f"attention implementation {attention!r} cannot be cut; load the model with attn_implementation='sdpa' or "
+            "'eager'"
+        )
+
+
+def by_itself() -> PlanError:
+    """What a hooked layer raises that is called outside of its decoder's forward, say by code that is compiled."""
+    return PlanError(
+        "a decoder layer ran by itself under a cut, where nothing says which of its tokens are dropped; call the model"
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,13 +101,18 @@ class DecoderCall:
         return ~self.attention_mask[:, past : past + self.length].bool()
 
 
+# Reading a signature takes as long as a small layer; a decoding step must not pay for it.
+_signature = functools.cache(inspect.signature)
+
+
 def read_decoder_call(decoder: nn.Module, config: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> DecoderCall:
     """Names the arguments of a decoder call, and gives it a cache where it would have made its own.
 
     Raises:
         ModelError: the decoder gets no tokens, or a mask of a form that cannot be read.
     """
-    signature = inspect.signature(type(decoder).forward)
+    _check_attention(config)  # again, because generate_batch changes it for as long as it runs
+    signature = _signature(type(decoder).forward)
     bound = dict(signature.bind(decoder, *args, **kwargs).arguments)
     for name, parameter in signature.parameters.items():
         if parameter.kind is inspect.Parameter.VAR_KEYWORD:
@@ -103,6 +121,8 @@ def read_decoder_call(decoder: nn.Module, config: Any, args: tuple[Any, ...], kw
     if not isinstance(tokens, Tensor):
         raise ModelError(f"{type(decoder).__name__} was called without input_ids or inputs_embeds")
     mask = bound.get("attention_mask")
+    if isinstance(mask, dict):
+        mask = _seen_columns(mask)
     if mask is not None and not (isinstance(mask, Tensor) and mask.ndim == 2):
         form = f"of shape {list(mask.shape)}" if isinstance(mask, Tensor) else f"of type {type(mask).__name__}"
         raise ModelError(
@@ -117,6 +137,18 @@ def read_decoder_call(decoder: nn.Module, config: Any, args: tuple[Any, ...], kw
         named = {k: v for k, v in bound.items() if k != "self"} | {"past_key_values": cache}
         args, kwargs = (), named
     return DecoderCall(args, kwargs, tokens.shape[0], tokens.shape[1], cache, mask)
+
+
+def _seen_columns(masks: dict[Any, Any]) -> Any:
+    """1 for tokens, 0 for padding, out of the masks by layer type that a module around the decoder made (Gemma 3).
+
+    The last token of the call sees every token but padding, in layers without a window.
+    """
+    mask = masks.get("full_attention", masks)
+    if not isinstance(mask, Tensor) or mask.ndim != 4:
+        return mask
+    last = mask[:, 0, -1]  # [1|B, K]
+    return (last if last.dtype == torch.bool else last == 0).long()
 
 
 def accepts(model: nn.Module, name: str) -> bool:

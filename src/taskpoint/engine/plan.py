@@ -22,11 +22,13 @@ class Present:
 
     Attributes:
         index: position within the call of every present token, ascending; first axis 1 when all rows agree. [1|B, P]
-        filler: True where a row has fewer present tokens than the longest; None when no row has. [B, P]
+        filler: True for tokens that fill a row with fewer present ones than others; None when no row has. [B, P]
+        every: all tokens of the call are present, so that nothing has to be taken or put back.
     """
 
     index: Int[Tensor, "b P"]
     filler: Bool[Tensor, "B P"] | None
+    every: bool = False
 
     def __len__(self) -> int:
         return int(self.index.shape[1])
@@ -40,6 +42,8 @@ class Present:
         Returns:
             Its present tokens. [1|B, P, ...]
         """
+        if self.every:
+            return x
         index = self.index.to(x.device)
         if index.shape[0] == 1:
             return x.index_select(1, index[0])
@@ -57,11 +61,15 @@ class Present:
         Returns:
             All tokens. [B, L, D]
         """
+        if self.every:
+            return x
         full = x.new_zeros(x.shape[0], length, x.shape[2])  # [B, L, D]
         if self.filler is not None:
             x = x.masked_fill(self.filler.to(x.device)[:, :, None], 0)
-        index = self.index.to(x.device).expand(x.shape[0], -1)
-        return full.scatter(1, index[:, :, None].expand_as(x), x)
+        index = self.index.to(x.device)
+        if index.shape[0] == 1:  # whole rows are copied, not number by number
+            return full.index_copy_(1, index[0], x)
+        return full.scatter_(1, index[:, :, None].expand_as(x), x)
 
     def put_back_last(self, x: Tensor, length: int, last: int) -> Tensor:
         """The last places of the call alone, as `put_back` fills them.
@@ -108,7 +116,9 @@ class CutPlan:
             )
         check_drop(self.drop)
 
-    def present(self, start: int, length: int, padding: Bool[Tensor, "B L"] | None, batch: int) -> Present:
+    def present(
+        self, start: int, length: int, padding: Bool[Tensor, "B L"] | None, batch: int, together: bool = False
+    ) -> Present:
         """The tokens of one forward call that live on in layers r ... N-1.
 
         Args:
@@ -116,6 +126,7 @@ class CutPlan:
             length: number of tokens of this call, L.
             padding: True for padding tokens of this call.
             batch: rows of this call; a multiple of the plan's rows, as `generate` repeats them for beams and samples.
+            together: as for `present_tokens`.
 
         Returns:
             The tokens that stay.
@@ -123,18 +134,25 @@ class CutPlan:
         Raises:
             PlanError: the batch is no multiple of the plan's rows.
         """
+        if start >= self.drop.shape[1] and (padding is None or not bool(padding.any())):
+            self._repeats(batch)
+            # The answer is all there: a decoding step has nothing to search, and a GPU nothing to wait for.
+            return Present(torch.arange(length, device=self.drop.device)[None], None, every=True)
         gone = self.hidden(start, length, batch)  # [B, L]
         if padding is not None:
             gone = gone | padding.to(gone.device)
-        return present_tokens(~gone)
+        return present_tokens(~gone, together)
 
     def hidden(self, start: int, length: int, batch: int) -> Bool[Tensor, "B L"]:
         """The hidden tokens of one forward call; arguments as for `present`."""
+        drop = self.drop.repeat_interleave(self._repeats(batch), dim=0)[:, start : start + length]
+        return torch.nn.functional.pad(drop, (0, length - drop.shape[1]))
+
+    def _repeats(self, batch: int) -> int:
         rows = self.drop.shape[0]
         if batch % rows:
             raise PlanError(f"the batch has {batch} rows, but drop has {rows}: expected the same or a multiple")
-        drop = self.drop.repeat_interleave(batch // rows, dim=0)[:, start : start + length]
-        return torch.nn.functional.pad(drop, (0, length - drop.shape[1]))
+        return batch // rows
 
     def check_prompt(self, length: int, grown: bool) -> None:
         """Refuses a call from the first token on whose tokens `drop` does not stand beside.
@@ -150,6 +168,7 @@ class CutPlan:
         if length < tokens or (length > tokens and not grown):
             raise PlanError(
                 f"the prompt has {length} tokens, but drop has {tokens}; drop must have one entry for each of input_ids"
+                ", and generate read them in one call (no prefill_chunk_size, guidance_scale or assistant_model)"
             )
 
 
@@ -172,10 +191,20 @@ def check_drop(drop: Tensor) -> None:
         )
 
 
-def present_tokens(keep: Bool[Tensor, "B L"]) -> Present:
-    """Packs the kept tokens of every row to the right; rows with fewer are filled on the left."""
+def present_tokens(keep: Bool[Tensor, "B L"], together: bool = False) -> Present:
+    """Packs the kept tokens of every row to the right; rows with fewer are filled on the left.
+
+    Args:
+        keep: True for the tokens that stay. [B, L]
+        together: every row holds the columns that any row keeps, its own gone ones as fillers: more to compute, for
+            families that cannot tell rows apart (`Anatomy.rows_share_bias`).
+    """
     if bool((keep == keep[:1]).all()) and bool(keep[0].any()):
-        return Present(keep[0].nonzero().T, None)
+        index = keep[0].nonzero().T
+        return Present(index, None, every=index.shape[1] == keep.shape[1])
+    if together and bool(keep.any()):
+        index = keep.any(dim=0).nonzero().T
+        return Present(index, ~keep[:, index[0]])
     counts = keep.sum(dim=1)  # [B]
     longest = max(int(counts.max()), 1)
     index = keep.int().argsort(dim=1, stable=True)[:, -longest:]  # [B, P]

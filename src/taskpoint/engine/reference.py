@@ -8,6 +8,7 @@ r cut.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -18,8 +19,10 @@ from torch import Tensor, nn
 
 from taskpoint.engine.arguments import hide, read_call
 from taskpoint.engine.cache import check_cache, check_empty
-from taskpoint.engine.forward import DecoderCall, hooked, inputs_for, read_decoder_call, under_cut
+from taskpoint.engine.eager import eager, hooked_eagerly
+from taskpoint.engine.forward import DecoderCall, by_itself, hooked, inputs_for, read_decoder_call, under_cut
 from taskpoint.engine.plan import CutPlan
+from taskpoint.engine.training import trainable
 from taskpoint.errors import ModelError
 from taskpoint.models.anatomy import Anatomy, anatomy
 
@@ -40,7 +43,8 @@ def mask_context(model: nn.Module, after: int, drop: Bool[Tensor, "B T"]) -> Ite
         The same model.
 
     Raises:
-        PlanError: `after` or `drop` do not fit, the model is already under a cut, or the cache is not supported.
+        PlanError: `after` or `drop` do not fit, the model is already under a cut, the cache is not supported, or
+            dropout is on.
         ModelError: the layers take a mask of a form that is not known.
     """
     parts = anatomy(model)
@@ -48,42 +52,51 @@ def mask_context(model: nn.Module, after: int, drop: Bool[Tensor, "B T"]) -> Ite
     masks = _Masks(parts, plan)
     with ExitStack() as stack:
         stack.enter_context(under_cut(parts))
-        stack.enter_context(hooked(parts.decoder, before=masks.begin))
+        if after == parts.num_layers:
+            yield model
+            return
+        stack.enter_context(eager(model, parts.decoder))
+        stack.enter_context(trainable(model, parts, plan))
+        stack.enter_context(hooked_eagerly(parts.decoder, before=masks.begin, after=masks.end))
         for index in range(after, parts.num_layers):
             stack.enter_context(hooked(parts.layers[index], before=masks.at(index)))
         yield model
 
 
 class _Masks:
-    """What the hooks share: the forward call that runs, and the tokens before it."""
+    """What the hooks share: the forward call that runs in each thread, and the tokens before it."""
 
     def __init__(self, parts: Anatomy, plan: CutPlan) -> None:
         self._parts, self._plan = parts, plan
-        self._call: DecoderCall | None = None
-        self._past = 0
+        self._here = threading.local()
+        self._first = True
 
     def begin(self, decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """Notes the arguments of a decoder call."""
+        check_cache(kwargs.get("past_key_values"))  # first: a static cache also comes with a mask of another form
         call = read_decoder_call(decoder, self._parts.config, args, kwargs)
         if call.cache is not None:
             check_cache(call.cache)
-            if self._call is None:
+            if self._first:
                 check_empty(call.cache)
-        self._past = call.cache.get_seq_length() if call.cache is not None else 0
-        if self._past == 0:
-            self._plan.check_prompt(call.length, grown=call.cache is None and self._call is not None)
-        self._call = call
+        past = call.cache.get_seq_length() if call.cache is not None else 0
+        if past == 0:
+            self._plan.check_prompt(call.length, grown=call.cache is None and not self._first)
+        self._here.call, self._first = (call, past), False
         return call.args, call.kwargs
+
+    def end(self, decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        """Forgets the call, and with it the cache."""
+        self._here.call = None
 
     def at(self, index: int) -> Any:
         """The hook of a layer that hides."""
 
-        def before(
-            layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-        ) -> tuple[Any, dict[str, Any]] | None:
-            decoder, past = self._call, self._past
-            if decoder is None:  # the layer is called by itself, outside the model's forward
-                return None
+        def before(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+            running: tuple[DecoderCall, int] | None = getattr(self._here, "call", None)
+            if running is None:
+                raise by_itself()
+            decoder, past = running
             call = read_call(layer, args, kwargs)
             end = past + decoder.length
             keys = decoder.cache.get_mask_sizes(decoder.length, index)[0] if decoder.cache is not None else end
@@ -92,7 +105,8 @@ class _Masks:
             hidden = self._plan.hidden(0, end, decoder.batch).to(mask.device)[:, -keys:]  # [B, K]
             positions = torch.arange(end, device=mask.device)
             other = positions[past:, None] != positions[None, -keys:]  # [L, K]
-            return (call.hidden,), call.named | {"attention_mask": hide(mask, hidden[:, None, None] & other)}
+            hides = self._parts.facts.mask_hides
+            return (call.hidden,), call.named | {"attention_mask": hide(mask, hidden[:, None, None] & other, hides)}
 
         return before
 

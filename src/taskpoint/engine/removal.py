@@ -9,16 +9,21 @@ Shapes: B batch, T tokens of the prompt, L tokens of one forward call, P present
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
+from weakref import WeakSet
 
+import torch
 from torch import nn
 
 from taskpoint.engine.arguments import LayerCall, Sight, first_tensor, like_output, read_call
-from taskpoint.engine.cache import Book, Ledger, book_of
-from taskpoint.engine.forward import DecoderCall, hooked, read_decoder_call, under_cut
+from taskpoint.engine.cache import Book, Ledger, book_of, check_cache
+from taskpoint.engine.eager import hooked_eagerly
+from taskpoint.engine.forward import DecoderCall, by_itself, hooked, read_decoder_call, under_cut
 from taskpoint.engine.plan import CutPlan, Present
+from taskpoint.engine.states import States
 from taskpoint.models.anatomy import Anatomy
 
 
@@ -35,19 +40,22 @@ def removal(parts: Anatomy, plan: CutPlan) -> Iterator[None]:
 
 
 class _Removal:
-    """What the hooks share: the forward call that runs, and the books that it opened."""
+    """What the hooks share: the forward call that runs in each thread, and the books that were opened."""
 
     def __init__(self, parts: Anatomy, plan: CutPlan) -> None:
-        self._parts, self._plan = parts, plan
-        self._call: _Running | None = None
+        self._parts, self._plan, self._together = parts, plan, parts.rows_share_bias
+        self._here = threading.local()  # several threads may generate inside one block
+        self._books: WeakSet[Book] = WeakSet()
         self._first = True
 
     @contextmanager
     def hooks(self) -> Iterator[None]:
         parts, first = self._parts, self._plan.after
         with ExitStack() as stack:
-            stack.callback(self._close)
-            stack.enter_context(hooked(parts.decoder, before=self._begin, after=self._end))
+            stack.callback(self._close_books)
+            stack.enter_context(hooked_eagerly(parts.decoder, before=self._begin))
+            end = torch.compiler.disable(self._end)
+            stack.callback(parts.decoder.register_forward_hook(end, with_kwargs=True, always_call=True).remove)
             for index in range(first, parts.num_layers):
                 last = index == parts.num_layers - 1
                 stack.enter_context(
@@ -55,37 +63,57 @@ class _Removal:
                 )
             yield
 
+    def _close_books(self) -> None:
+        for book in self._books:
+            book.open = False
+
+    @property
+    def _call(self) -> _Running | None:
+        return getattr(self._here, "call", None)
+
     def _begin(self, decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        self._close()  # after an exception in the call before
+        self._close()  # after a Ctrl-C in the call before
+        check_cache(kwargs.get("past_key_values"))  # first: a static cache also comes with a mask of another form
         call = read_decoder_call(decoder, self._parts.config, args, kwargs)
         book = book_of(call.cache, self._plan.num_layers, self._plan.after) if call.cache is not None else Book()
         past = book.ledger.length
         if past == 0:
             self._plan.check_prompt(call.length, grown=call.cache is None and not self._first)
-        present = self._plan.present(past, call.length, call.padding(past), call.batch)
-        self._call = _Running(call, book, present, book.ledger.after(present, call.length))
+        present = self._present(call, book.ledger)
+        hides = self._parts.facts.mask_hides
+        self._here.call = _Running(call, book, present, book.ledger.after(present, call.length), hides)
+        self._books.add(book)
         self._first, book.open = False, True
         return call.args, call.kwargs
 
-    def _end(self, decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        if self._call is not None:
-            self._call.book.ledger = self._call.ledger
+    def _present(self, call: DecoderCall, ledger: Ledger) -> Present:
+        padding = call.padding(ledger.length)
+        if call.length == 1 and ledger.filler is not None and padding is not None:
+            # Ragged prompts need a mask anyway; whether this token is padding is then no question to wait for.
+            return Present(torch.zeros(1, 1, dtype=torch.long, device=padding.device), padding, every=True)
+        return self._plan.present(ledger.length, call.length, padding, call.batch, self._together)
+
+    def _end(self, decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
+        running = self._call
+        if running is None or output is None:  # the call failed
+            self._close()
+            return None
+        running.book.ledger = running.ledger
         self._close()
+        return running.put_back(output, self._plan.after)
 
     def _close(self) -> None:
         if self._call is not None:
             self._call.book.open = False
-        self._call = None
+        self._here.call = None
 
     def _narrow(self, index: int) -> Any:
         window = self._parts.index_window(index)
 
-        def before(
-            layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-        ) -> tuple[Any, dict[str, Any]] | None:
+        def before(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
             running = self._call
-            if running is None:  # the layer is called by itself, outside the model's forward
-                return None
+            if running is None:
+                raise by_itself()
             call = read_call(layer, args, kwargs)
             hidden = running.present.take(call.hidden) if index == self._plan.after else call.hidden  # [B, P, D]
             return (hidden,), call.named | running.narrow(call, window)
@@ -93,26 +121,37 @@ class _Removal:
         return before
 
     def _restore(self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
-        if self._call is None:
+        running = self._call
+        if running is None or running.present.every:
             return None
         # Some families reshape the last hidden state to the input's length, and `generate` reads its last place.
-        full = self._call.present.put_back(first_tensor(output), self._call.decoder.length)  # [B, L, D]
+        full = running.present.put_back(first_tensor(output), running.decoder.length)  # [B, L, D]
         return like_output(output, full)
 
 
 class _Running:
     """One forward call under the cut. Arguments shared by layers are narrowed once, not once a layer."""
 
-    def __init__(self, decoder: DecoderCall, book: Book, present: Present, ledger: Ledger) -> None:
+    def __init__(self, decoder: DecoderCall, book: Book, present: Present, ledger: Ledger, mask_hides: bool) -> None:
         self.decoder, self.book, self.present, self.ledger = decoder, book, present, ledger
+        self._mask_hides = mask_hides
         self._narrowed: dict[tuple[Any, ...], tuple[dict[str, Any], dict[str, Any]]] = {}
 
     def narrow(self, call: LayerCall, window: int | None) -> dict[str, Any]:
-        key = (window, *((name, id(value)) for name, value in call.named.items()))
+        key = (window, *call.named, *map(id, call.named.values()))
         if key not in self._narrowed:
             sight = Sight(
-                self.present, self.ledger.keys, self.ledger.filler, self.book.ledger.length, self.decoder.length, window
+                self.present,
+                self.ledger.keys,
+                self.ledger.filler,
+                self.book.ledger.length,
+                self.decoder.length,
+                window,
+                self._mask_hides,
             )
             # The arguments are kept beside the result: an id is only unique as long as its object lives.
             self._narrowed[key] = (call.named, sight.narrow(call))
         return self._narrowed[key][1]
+
+    def put_back(self, output: Any, after: int) -> Any:
+        return States(after, self.present, self.ledger.keys, self.decoder.length, self.ledger.length).put_back(output)

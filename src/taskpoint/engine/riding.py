@@ -19,9 +19,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from transformers.cache_utils import Cache
 
-from taskpoint.engine.arguments import LayerCall, Sight, first_tensor, like_output, read_call
+from taskpoint.engine.arguments import ROWLESS, LayerCall, Sight, first_tensor, like_output, read_call
 from taskpoint.engine.forward import hooked, inputs_for, under_cut
-from taskpoint.engine.plan import present_tokens
+from taskpoint.engine.plan import Present, present_tokens
+from taskpoint.engine.swept import SweptContext
 from taskpoint.errors import PlanError
 from taskpoint.models.anatomy import Anatomy
 
@@ -35,13 +36,21 @@ def ride(
     *,
     last: int,
     skip: bool = False,
+    context: SweptContext | None = None,
 ) -> Float[Tensor, "B cuts last vocab"]:
     """One pass in which every cut rides along; arguments as for `sweep_last_logits`."""
     cuts = parts.num_layers + 1
     input_ids, drop, attention_mask = room_for(cuts * last, input_ids, drop, attention_mask)
     keep = ~drop if attention_mask is None else ~drop & attention_mask.bool()
-    with Riding(parts, keep, last, skip).hooks():
-        logits: Tensor = model(input_ids, **inputs_for(model, attention_mask, cuts * last)).logits
+    if context is None:
+        with Riding(parts, keep, last, skip).hooks():
+            logits: Tensor = model(input_ids, **inputs_for(model, attention_mask, cuts * last)).logits
+    else:
+        caches = context.caches()
+        riding = Riding(parts, keep, last, skip, {caches.base: caches.own}, context)
+        with riding.hooks(), caches.attention(parts):
+            named = context.inputs_for(model, attention_mask, input_ids.shape, cuts * last)
+            logits = model(input_ids, **named | {"past_key_values": caches.base, "use_cache": True}).logits
     return logits[:, -cuts * last :].view(logits.shape[0], cuts, last, -1)
 
 
@@ -63,6 +72,18 @@ def other_caches(named: dict[str, Any], caches: Mapping[Any, Any]) -> dict[str, 
     return {name: caches.get(value, value) if isinstance(value, Cache) else value for name, value in named.items()}
 
 
+def stored_keys(present: Present, context: SweptContext | None) -> tuple[Tensor, Tensor | None]:
+    """Positions of the keys that a cut layer holds after the prompt, and which of them nobody may look at."""
+    if context is None:
+        return present.index, present.filler
+    index = present.index + context.length  # [1|B, P]
+    kept = context.kept.to(index.device).expand(index.shape[0], -1)
+    filler = present.filler
+    if filler is not None:
+        filler = torch.nn.functional.pad(filler, (kept.shape[1], 0))
+    return torch.cat([kept, index], dim=1), filler
+
+
 class Repeated:
     """Arguments of one layer call, repeated for the variants; repeated once and sliced, because layers share them."""
 
@@ -73,7 +94,7 @@ class Repeated:
 
     def take(self, named: dict[str, Any], variants: int) -> dict[str, Any]:
         """The arguments for a number of variants, one after the other in the first axis."""
-        return {name: self._one(value, variants) for name, value in named.items()}
+        return {name: value if name in ROWLESS else self._one(value, variants) for name, value in named.items()}
 
     def _one(self, value: Any, variants: int) -> Any:
         if isinstance(value, tuple | list):
@@ -91,21 +112,30 @@ class Riding:
     """One forward call in which all variants ride along."""
 
     def __init__(
-        self, parts: Anatomy, keep: Bool[Tensor, "B T"], last: int, skip: bool, caches: Mapping[Any, Any] | None = None
+        self,
+        parts: Anatomy,
+        keep: Bool[Tensor, "B T"],
+        last: int,
+        skip: bool,
+        caches: Mapping[Any, Any] | None = None,
+        context: SweptContext | None = None,
     ) -> None:
         """Prepares the call.
 
         Args:
             parts: the model's.
             keep: True for the tokens of the prompt that stay. [B, T]
-            last: number of positions, from the end, at which the variants are given back.
+            last: number of positions, from the end, at which the variants are given back; 0 gives nothing back.
             skip: early exit instead of a cut.
             caches: for the base's cache, the one of the variants.
+            context: what stands before the prompt and was read before.
         """
         self._parts, self._last, self._skip = parts, last, skip
         self._caches = caches or {}
-        self._present = present_tokens(keep)
+        self._present = present_tokens(keep, parts.rows_share_bias)
         self._tokens = keep.shape[1]
+        self._past = context.length if context is not None else 0
+        self._keys, self._filler = stored_keys(self._present, context)
         self._variants: Tensor | None = None  # [V * B, P, D], r = 0 first
         self._repeated = Repeated(parts.num_layers, keep.shape[0])
         self._narrowed: dict[tuple[Any, ...], tuple[dict[str, Any], dict[str, Any]]] = {}
@@ -136,14 +166,16 @@ class Riding:
                 finally:
                     self._inside = False
             self._variants = variants
-            return self._give_back(output) if index == self._parts.num_layers - 1 else None
+            ends = self._last > 0 and index == self._parts.num_layers - 1
+            return self._give_back(output) if ends else None
 
         return after
 
     def _narrow(self, call: LayerCall, window: int | None) -> dict[str, Any]:
         key = (window, *((name, id(value)) for name, value in call.named.items()))
         if key not in self._narrowed:
-            sight = Sight(self._present, self._present.index, self._present.filler, 0, self._tokens, window)
+            hides = self._parts.facts.mask_hides
+            sight = Sight(self._present, self._keys, self._filler, self._past, self._tokens, window, hides)
             # The arguments are kept beside the result: an id is only unique as long as its object lives.
             self._narrowed[key] = (call.named, sight.narrow(call))
         return self._narrowed[key][1]

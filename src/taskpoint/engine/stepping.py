@@ -9,20 +9,21 @@ Shapes: B batch, T prompt tokens, P present tokens, C cuts (N + 1), V variants, 
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from transformers.cache_utils import Cache, DynamicLayer
 
 from taskpoint.engine.arguments import LayerCall, Sight, first_tensor, hide, like_output, read_call
 from taskpoint.engine.forward import accepts, hooked, inputs_for, under_cut
 from taskpoint.engine.plan import Present, present_tokens
-from taskpoint.engine.riding import Repeated, Riding, other_caches, room_for
+from taskpoint.engine.riding import Repeated, Riding, other_caches, room_for, stored_keys
+from taskpoint.engine.shared import Clock, RoomyLayer
+from taskpoint.engine.swept import SweepCaches, SweptContext
 from taskpoint.models.anatomy import Anatomy
 
 
@@ -34,23 +35,38 @@ def can_step(model: nn.Module, parts: Anatomy, keys: int) -> bool:
         parts: its parts.
         keys: most keys that a layer will hold, which no window by cache index may cut short.
     """
-    alibi = "alibi" in inspect.signature(type(parts.layers[0]).forward).parameters
+    told = parts.layers_take("alibi") or parts.rows_share_bias
     windows = [w for w in map(parts.index_window, range(parts.num_layers)) if w is not None]
-    return (alibi or accepts(model, "position_ids")) and all(keys < window for window in windows)
+    return (told or accepts(model, "position_ids")) and all(keys < window for window in windows)
 
 
-class _SharedLayer(DynamicLayer):
-    """Keys of the prompt once for all variants, and of what each of them has written; reports true lengths."""
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """What the layers above a cut hold after the prompt.
 
-    def __init__(self, clock: list[int]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._clock = clock
+    Attributes:
+        keys: position of every stored key. [1|B, P]
+        filler: True for keys that nobody may look at; None when there are none. [B, P]
+        rows: rows of the batch, B.
+        tokens: tokens of context and prompt, hidden ones counted.
+    """
 
-    def get_seq_length(self) -> int:
-        return self._clock[0]
+    keys: Tensor
+    filler: Tensor | None
+    rows: int
+    tokens: int
 
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        return self._clock[0] + query_length, 0
+    @classmethod
+    def after(cls, present: Present, context: SweptContext | None, shape: torch.Size) -> Stored:
+        """After a prompt of which some tokens are present, and a context that was read before."""
+        keys, filler = stored_keys(present, context)
+        return cls(keys, filler, shape[0], shape[1] + (context.length if context is not None else 0))
+
+    def take(self, rows: Tensor) -> Stored:
+        """The same for some rows of the batch."""
+        keys = self.keys if self.keys.shape[0] == 1 else self.keys.index_select(0, rows)
+        filler = None if self.filler is None else self.filler.index_select(0, rows)
+        return replace(self, keys=keys, filler=filler, rows=len(rows))
 
 
 class Stepping:
@@ -64,71 +80,104 @@ class Stepping:
         drop: Bool[Tensor, "B T"],
         attention_mask: Int[Tensor, "B T"] | None,
         skip: bool,
+        context: SweptContext | None = None,
     ) -> None:
         """Prepares the caches; arguments as for `sweep_generate`."""
-        self._model, self._parts, self._skip = model, parts, skip
+        self._model, self._parts, self._skip, self._context = model, parts, skip, context
         self._cuts = parts.num_layers + 1
         self._input_ids, drop, self._mask = room_for(self._cuts, input_ids, drop, attention_mask)
         self._keep = ~drop if self._mask is None else ~drop & self._mask.bool()
-        self._clock = [0]
-        self._shared = Cache(layers=[_SharedLayer(self._clock) for _ in parts.layers])
-        self._own = Cache(layers=[DynamicLayer() for _ in parts.layers])
+        present = present_tokens(self._keep, parts.rows_share_bias)
+        self._stored = Stored.after(present, context, self._input_ids.shape)
+        self._written = 0
+        self._caches = context.caches() if context is not None else _caches(parts)
 
     def prefill(self) -> Float[Tensor, "B cuts vocab"]:
         """Logits of the first answer token."""
-        named = inputs_for(self._model, self._mask, self._cuts)
-        named |= {"past_key_values": self._shared, "use_cache": True}
-        riding = Riding(self._parts, self._keep, 1, self._skip, {self._shared: self._own})
-        with riding.hooks():
-            logits: Tensor = self._model(self._input_ids, **named).logits[:, -self._cuts :]
-        self._clock[0] = self._input_ids.shape[1]
-        return logits
+        riding = Riding(self._parts, self._keep, 1, self._skip, {self._caches.base: self._caches.own}, self._context)
+        if self._context is None:
+            named = inputs_for(self._model, self._mask, self._cuts)
+        else:
+            named = self._context.inputs_for(self._model, self._mask, self._input_ids.shape, self._cuts)
+        logits = self._call(riding, self._input_ids, named)
+        self._caches.clock.length += self._input_ids.shape[1]
+        return logits[:, -self._cuts :]
 
-    def step(self, tokens: Int[Tensor, "B cuts"], written: int) -> Float[Tensor, "B cuts vocab"]:
+    def step(self, tokens: Int[Tensor, "B cuts"]) -> Float[Tensor, "B cuts vocab"]:
         """Logits after one more token of every variant.
 
         Args:
             tokens: the newest token of every variant. [B, C]
-            written: number of answer tokens before it.
 
         Returns:
             Logits. [B, C, vocab]
         """
-        rows = tokens.shape[0]
-        positions = torch.full((rows, 1), self._clock[0], device=tokens.device)
-        named: dict[str, Any] = {"past_key_values": self._shared, "use_cache": True}
+        rows, length = tokens.shape[0], self._caches.clock.length
+        positions = torch.full((rows, 1), length, device=tokens.device)
+        named: dict[str, Any] = {}
         if self._mask is not None:
-            positions = self._mask.sum(dim=1, keepdim=True) + written
-            named["attention_mask"] = torch.nn.functional.pad(self._mask, (0, written + self._cuts), value=1)
+            before = length - self._written - self._mask.shape[1]  # a context is not padded
+            positions = before + self._mask.sum(dim=1, keepdim=True) + self._written
+            mask = torch.nn.functional.pad(self._mask, (before, self._written + self._cuts), value=1)
+            named["attention_mask"] = mask
         if accepts(self._model, "position_ids"):
             named["position_ids"] = positions.expand(-1, self._cuts)  # all variants write at the same place
-        with _Step(self._parts, self._keep, written, self._skip, {self._shared: self._own}).hooks():
-            logits: Tensor = self._model(tokens, **named).logits
-        self._clock[0] += 1
+        caches = {self._caches.base: self._caches.own}
+        step = _Step(self._parts, self._stored, self._written, self._skip, caches)
+        logits = self._call(step, tokens, named)
+        self._caches.clock.length += 1
+        self._written += 1
         return logits
+
+    def keep(self, rows: Int[Tensor, " kept"]) -> bool:
+        """Forgets all rows of the batch but these, each with all its variants."""
+        before = self._stored.rows
+        self._stored = self._stored.take(rows)
+        if self._mask is not None:
+            self._mask = self._mask.index_select(0, rows)
+        for layer in self._caches.base_layers:
+            layer.take_rows(rows)
+        for index, layer in enumerate(self._caches.own_layers):
+            variants = torch.arange(index + 1, device=rows.device)[:, None] * before  # r = 0 first
+            layer.take_rows((variants + rows).flatten())
+        return True
+
+    def _call(self, hooks: Riding | _Step, ids: Tensor, named: dict[str, Any]) -> Tensor:
+        with hooks.hooks(), self._caches.attention(self._parts):
+            logits: Tensor = self._model(
+                ids, **named | {"past_key_values": self._caches.base, "use_cache": True}
+            ).logits
+        return logits
+
+
+def _caches(parts: Anatomy) -> SweepCaches:
+    """Caches of a sweep without a context that was read before."""
+    clock = Clock()
+    base, own = ([RoomyLayer(clock) for _ in parts.layers] for _ in range(2))
+    return SweepCaches(clock, base, own)
 
 
 class _Step:
     """The hooks of one decoding step."""
 
-    def __init__(
-        self, parts: Anatomy, keep: Bool[Tensor, "B T"], written: int, skip: bool, caches: dict[Any, Any]
-    ) -> None:
+    def __init__(self, parts: Anatomy, stored: Stored, written: int, skip: bool, caches: dict[Any, Any]) -> None:
         self._parts, self._skip, self._caches = parts, skip, caches
-        self._tokens, self._written, self._cuts = keep.shape[1], written, parts.num_layers + 1
-        self._new = torch.arange(self._tokens, self._tokens + written + 1, device=keep.device)  # [written + 1]
-        present = present_tokens(keep)
-        keys = torch.cat([present.index, self._new.expand(present.index.shape[0], -1)], dim=1)  # [1|B, P + written + 1]
-        filler = None if present.filler is None else torch.nn.functional.pad(present.filler, (0, written + 1))
+        self._tokens, self._written, self._cuts = stored.tokens, written, parts.num_layers + 1
+        self._new = torch.arange(self._tokens, self._tokens + written + 1, device=stored.keys.device)  # [written + 1]
+        keys = stored.keys  # [1|B, P]
+        filler = stored.filler
+        keys = torch.cat([keys, self._new.expand(keys.shape[0], -1)], dim=1)  # [1|B, P + written + 1]
+        filler = None if filler is None else torch.nn.functional.pad(filler, (0, written + 1))
         self._own_sight = self._sight(1, keys, filler)
         self._own_named: dict[tuple[Any, ...], tuple[dict[str, Any], dict[str, Any]]] = {}
-        self._repeated = Repeated(parts.num_layers, keep.shape[0])
+        self._repeated = Repeated(parts.num_layers, stored.rows)
         self._call: LayerCall | None = None
 
     def _sight(self, queries: int, keys: Tensor, filler: Tensor | None) -> Sight:
         # Every variant stands where an ordinary decoding step would: at the first place of this call.
         first = Present(torch.zeros(1, queries, dtype=torch.long, device=keys.device), None)
-        return Sight(first, keys, filler, self._tokens + self._written, self._cuts)
+        hides = self._parts.facts.mask_hides
+        return Sight(first, keys, filler, self._tokens + self._written, self._cuts, mask_hides=hides)
 
     @contextmanager
     def hooks(self) -> Iterator[None]:
@@ -151,7 +200,8 @@ class _Step:
             named = self._sight(variants, keys, None).narrow(call)
             own = torch.eye(variants, dtype=torch.bool, device=keys.device).repeat(1, self._written + 1)
             others = torch.nn.functional.pad(~own, (self._tokens, 0))  # [V, S]
-            named["attention_mask"] = hide(named["attention_mask"], others.to(call.hidden.device))
+            others = others.to(call.hidden.device)
+            named["attention_mask"] = hide(named["attention_mask"], others, self._parts.facts.mask_hides)
             return (call.hidden[:, index + 1 :],), call.named | named
 
         return before

@@ -9,10 +9,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from taskpoint.engine.batches import SweepSize, in_batches, rows_at_once
 from taskpoint.engine.check import exact
 from taskpoint.engine.plan import check_drop
 from taskpoint.engine.reference import reference_last_logits
 from taskpoint.engine.riding import ride
+from taskpoint.engine.swept import SweptContext
 from taskpoint.errors import PlanError
 from taskpoint.models.anatomy import anatomy
 
@@ -53,8 +55,11 @@ def sweep_last_logits(
     *,
     last: int,
     skip: bool = False,
+    context: SweptContext | None = None,
 ) -> Float[Tensor, "cuts B last vocab"]:
     """Logits at the last positions for every cut, in one pass: what scoring a reference answer needs.
+
+    Rows that free memory does not hold at once are done one part after the other.
 
     Args:
         model: any transformers decoder with a language-model head.
@@ -63,6 +68,7 @@ def sweep_last_logits(
         attention_mask: 1 for tokens, 0 for padding. [B, T]
         last: number of positions, counted from the end.
         skip: early exit instead of a cut: layers r ... N-1 are skipped for every token (design, section 8).
+        context: what all prompts begin with, read once by `read_context`; `input_ids` are then what follows it.
 
     Returns:
         Logits. [N + 1, B, last, vocab]
@@ -75,9 +81,20 @@ def sweep_last_logits(
     check_masks(input_ids, drop, attention_mask)
     if not 1 <= last <= input_ids.shape[1]:
         raise PlanError(f"last={last} is out of range: expected a whole number from 1 to {input_ids.shape[1]}")
-    if not (skip or exact(model)):
-        return reference_last_logits(model, input_ids, drop, attention_mask, last=last)
-    return ride(model, parts, input_ids, drop, attention_mask, last=last, skip=skip).transpose(0, 1)
+    if context is not None and context.base is None:
+        input_ids, drop, attention_mask = context.whole(input_ids, drop, attention_mask)
+        context = None
+    present = 0 if skip else int((~drop).sum(1).max())
+    size = SweepSize(input_ids.shape[1], present, new=0, places=last)
+
+    def run(rows: slice) -> Tensor:
+        given = input_ids[rows], drop[rows], None if attention_mask is None else attention_mask[rows]
+        if not (skip or exact(model)):
+            return reference_last_logits(model, *given, last=last)
+        return ride(model, parts, *given, last=last, skip=skip, context=context).transpose(0, 1)
+
+    parts_of_batch = in_batches(input_ids.shape[0], rows_at_once(parts, size), run)
+    return parts_of_batch[0] if len(parts_of_batch) == 1 else torch.cat(parts_of_batch, dim=1)
 
 
 def check_masks(input_ids: Tensor, drop: Tensor, attention_mask: Tensor | None) -> None:

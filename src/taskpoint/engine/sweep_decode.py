@@ -5,7 +5,7 @@ Shapes: B batch, T prompt tokens, C cuts (N + 1), N layers, r cut.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -13,14 +13,16 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
+from taskpoint.engine.batches import SweepSize, in_batches, rows_at_once
 from taskpoint.engine.check import exact
 from taskpoint.engine.forward import inputs_for
+from taskpoint.engine.greedy import Ending, check_new, write
 from taskpoint.engine.reference import mask_context
 from taskpoint.engine.stepping import Stepping, can_step
 from taskpoint.engine.sweep import check_masks, sweep_last_logits
+from taskpoint.engine.swept import SweptContext
 from taskpoint.engine.truncated import cut_context
-from taskpoint.errors import PlanError
-from taskpoint.models.anatomy import anatomy
+from taskpoint.models.anatomy import Anatomy, anatomy
 
 
 @torch.inference_mode()
@@ -33,11 +35,14 @@ def sweep_generate(
     eos_token_id: int | list[int] | None = None,
     *,
     skip: bool = False,
+    context: SweptContext | None = None,
 ) -> Int[Tensor, "cuts B new"]:
     """Greedy answers of every cut r = 0 ... N, computed together.
 
-    Row r equals the new tokens of `model.generate(input_ids, do_sample=False)` under `cut_context(model, after=r,
-    drop=drop)`. Always plain greedy: penalties and forced tokens of the model's generation config are not applied.
+    Rows that free memory does not hold at once are done one part after the other; prompts whose answers have ended for
+    every cut leave the batch. Row r equals the new tokens of `model.generate(input_ids, do_sample=False)` under
+    `cut_context(model, after=r, drop=drop)`. Always plain greedy: penalties and forced tokens of the model's generation
+    config are not applied.
 
     Args:
         model: any transformers decoder with a language-model head.
@@ -48,6 +53,7 @@ def sweep_generate(
         eos_token_id: token or tokens that end an answer; None takes the model's own. What follows is filled with the
             model's padding token (its end token where it has none), as `generate` does.
         skip: early exit instead of a cut: layers r ... N-1 are skipped for every token (design, section 8).
+        context: what all prompts begin with, read once by `read_context`; `input_ids` are then what follows it.
 
     Returns:
         Token ids. [N + 1, B, new], new <= max_new_tokens being the longest answer
@@ -58,54 +64,54 @@ def sweep_generate(
     """
     parts = anatomy(model)
     check_masks(input_ids, drop, attention_mask)
-    if isinstance(max_new_tokens, bool) or not isinstance(max_new_tokens, int) or max_new_tokens < 1:
-        raise PlanError(f"max_new_tokens={max_new_tokens!r}; expected a whole number of at least 1")
-    ending = _Ending(model, eos_token_id)
-    fits = can_step(model, parts, input_ids.shape[1] + max_new_tokens * (parts.num_layers + 1))
-    if exact(model) and fits:
-        stepping = Stepping(model, parts, input_ids, drop, attention_mask, skip)
-        rows = _decode(stepping.prefill().argmax(-1), stepping.step, max_new_tokens, ending)  # [B, C, new]
-        return rows.transpose(0, 1)
-    if skip:
-        return _recompute(model, input_ids, drop, attention_mask, max_new_tokens, ending)
-    return _one_by_one(model, input_ids, drop, attention_mask, max_new_tokens, ending)
+    check_new(max_new_tokens)
+    ending = Ending(model, eos_token_id)
+    if context is not None and context.base is None:
+        input_ids, drop, attention_mask = context.whole(input_ids, drop, attention_mask)
+        context = None
+    size = SweepSize(input_ids.shape[1], 0 if skip else int((~drop).sum(1).max()), max_new_tokens, places=1)
+
+    def run(rows: slice) -> Tensor:
+        mask = None if attention_mask is None else attention_mask[rows]
+        return _write(model, parts, (input_ids[rows], drop[rows], mask), max_new_tokens, ending, skip, context)
+
+    answers = in_batches(input_ids.shape[0], rows_at_once(parts, size), run)
+    return _joined(answers, ending, dim=1)
 
 
-class _Ending:
-    """Which tokens end an answer, and what fills the places after it."""
-
-    def __init__(self, model: nn.Module, eos_token_id: int | list[int] | None) -> None:
-        settings: Any = getattr(model, "generation_config", None)
-        if eos_token_id is None:
-            eos_token_id = getattr(settings, "eos_token_id", None)
-        self.tokens = torch.tensor([] if eos_token_id is None else eos_token_id, dtype=torch.long).reshape(-1)
-        pad = getattr(settings, "pad_token_id", None)
-        self.pad = int(pad if pad is not None else self.tokens[0] if self.tokens.numel() else 0)
+_Prompts = tuple[Tensor, Tensor, Tensor | None]
+"""Tokens, hidden ones, and padding. [B, T] each"""
 
 
-def _decode(first: Tensor, step: Callable[[Tensor, int], Tensor], new: int, ending: _Ending) -> Tensor:
-    """Writes greedily until all have ended: [...] first tokens -> [..., new] tokens.
+def _write(
+    model: nn.Module,
+    parts: Anatomy,
+    prompts: _Prompts,
+    new: int,
+    ending: Ending,
+    skip: bool,
+    context: SweptContext | None,
+) -> Tensor:
+    """Answers of every cut to some rows. [C, B, new]."""
+    before = context.length if context is not None else 0
+    fits = can_step(model, parts, before + prompts[0].shape[1] + new * (parts.num_layers + 1))
+    if fits and exact(model):
+        stepping = Stepping(model, parts, *prompts, skip, context)
+        return write(stepping.prefill().argmax(-1), stepping, new, ending).transpose(0, 1)
+    if context is not None:
+        prompts = context.whole(*prompts)
+    return (_recompute if skip else _one_by_one)(model, *prompts, new, ending)
 
-    Args:
-        first: the first token of every answer.
-        step: from the newest tokens and the number of tokens before them to the next logits. [...] -> [..., vocab]
-        new: longest answer.
-        ending: which tokens end an answer.
-    """
-    tokens, ends = first, ending.tokens.to(first.device)
-    finished = torch.zeros_like(tokens, dtype=torch.bool)
-    written: list[Tensor] = []
-    while True:
-        tokens = tokens.masked_fill(finished, ending.pad)
-        written.append(tokens)
-        finished = finished | torch.isin(tokens, ends)
-        if len(written) == new or bool(finished.all()):
-            return torch.stack(written, dim=-1)
-        tokens = step(tokens, len(written) - 1).argmax(-1)
+
+def _joined(answers: Sequence[Tensor], ending: Ending, dim: int | None = None) -> Tensor:
+    """Answers of several lengths in one tensor: beside each other, or in an axis that is there already."""
+    longest = max(answer.shape[-1] for answer in answers)
+    padded = [torch.nn.functional.pad(answer, (0, longest - answer.shape[-1]), value=ending.pad) for answer in answers]
+    return torch.stack(padded) if dim is None else torch.cat(padded, dim=dim)
 
 
 def _one_by_one(
-    model: nn.Module, input_ids: Tensor, drop: Tensor, mask: Tensor | None, new: int, ending: _Ending
+    model: nn.Module, input_ids: Tensor, drop: Tensor, mask: Tensor | None, new: int, ending: Ending
 ) -> Tensor:
     """One answer a cut, for families whose variants cannot stand side by side."""
     context: Callable[..., AbstractContextManager[Any]] = cut_context if exact(model) else mask_context
@@ -113,44 +119,70 @@ def _one_by_one(
     for after in range(anatomy(model).num_layers + 1):
         with context(model, after, drop):
             rows.append(_greedy(model, input_ids, mask, new, ending))
-    longest = max(row.shape[1] for row in rows)
-    return torch.stack([torch.nn.functional.pad(row, (0, longest - row.shape[1]), value=ending.pad) for row in rows])
+    return _joined(rows, ending)
 
 
-def _greedy(model: nn.Module, input_ids: Tensor, mask: Tensor | None, new: int, ending: _Ending) -> Tensor:
-    named = inputs_for(model, mask, last=1) | {"use_cache": True}
-    output = model(input_ids, **named)
-    cache = output.past_key_values
+def _greedy(model: nn.Module, input_ids: Tensor, mask: Tensor | None, new: int, ending: Ending) -> Tensor:
+    steps = _Plain(model, mask)
+    return write(steps.read(input_ids).argmax(-1), steps, new, ending)
 
-    def step(tokens: Tensor, written: int) -> Tensor:
-        seen = None if mask is None else torch.nn.functional.pad(mask, (0, written + 1), value=1)
-        named = inputs_for(model, seen, last=1) | {"past_key_values": cache, "use_cache": True}
+
+class _Plain:
+    """Ordinary decoding under whatever cut the model is in."""
+
+    def __init__(self, model: nn.Module, mask: Tensor | None) -> None:
+        self._model, self._mask = model, mask
+        self._cache: Any = None
+
+    def read(self, input_ids: Tensor) -> Tensor:
+        named = inputs_for(self._model, self._mask, last=1) | {"past_key_values": self._cache, "use_cache": True}
         if "position_ids" in named:
-            named["position_ids"] = named["position_ids"][:, -1:]
-        logits: Tensor = model(tokens[:, None], **named).logits
+            named["position_ids"] = named["position_ids"][:, -input_ids.shape[1] :]
+        output = self._model(input_ids, **named)
+        self._cache = output.past_key_values
+        logits: Tensor = output.logits
         return logits[:, -1]
 
-    return _decode(output.logits[:, -1].argmax(-1), step, new, ending)
+    def step(self, tokens: Tensor) -> Tensor:
+        if self._mask is not None:
+            self._mask = torch.nn.functional.pad(self._mask, (0, 1), value=1)
+        return self.read(tokens[:, None])
+
+    def keep(self, rows: Tensor) -> bool:
+        return False  # the plan of a cut has a row for each row of the batch
 
 
 def _recompute(
-    model: nn.Module, input_ids: Tensor, drop: Tensor, mask: Tensor | None, new: int, ending: _Ending
+    model: nn.Module, input_ids: Tensor, drop: Tensor, mask: Tensor | None, new: int, ending: Ending
 ) -> Tensor:
     """Early exit without a cache, one whole pass a token, for families whose variants cannot stand side by side."""
     cuts = anatomy(model).num_layers + 1
-    ids = input_ids.repeat(cuts, 1)  # [C * B, T + written]
-    seen, gone = None if mask is None else mask.repeat(cuts, 1), drop.repeat(cuts, 1)
+    steps = _Exits(
+        model, input_ids.repeat(cuts, 1), drop.repeat(cuts, 1), None if mask is None else mask.repeat(cuts, 1)
+    )
+    rows: Tensor = write(steps.read().argmax(-1), steps, new, ending).unflatten(0, (cuts, -1))
+    return rows
 
-    def logits() -> Tensor:
-        every = sweep_last_logits(model, ids, gone, seen, last=1, skip=True)[:, :, 0]  # [C, C * B, vocab]
-        own = torch.arange(cuts, device=every.device)
-        return every.view(cuts, cuts, -1, every.shape[-1])[own, own]  # [C, B, vocab]
 
-    def step(tokens: Tensor, written: int) -> Tensor:
-        nonlocal ids, seen, gone
-        ids = torch.cat([ids, tokens.reshape(-1, 1)], dim=1)
-        gone = torch.nn.functional.pad(gone, (0, 1))
-        seen = None if seen is None else torch.nn.functional.pad(seen, (0, 1), value=1)
-        return logits()
+class _Exits:
+    """Answers by the layer at which they exit, [C * B] rows, read anew at every token."""
 
-    return _decode(logits().argmax(-1), step, new, ending)
+    def __init__(self, model: nn.Module, ids: Tensor, drop: Tensor, mask: Tensor | None) -> None:
+        self._model, self._ids, self._drop, self._mask = model, ids, drop, mask
+        cuts = anatomy(model).num_layers + 1
+        self._exit = torch.arange(cuts, device=ids.device).repeat_interleave(ids.shape[0] // cuts)  # [C * B]
+
+    def read(self) -> Tensor:
+        every = sweep_last_logits(self._model, self._ids, self._drop, self._mask, last=1, skip=True)[:, :, 0]
+        return every[self._exit, torch.arange(len(self._exit), device=every.device)]  # [C * B, vocab]
+
+    def step(self, tokens: Tensor) -> Tensor:
+        self._ids = torch.cat([self._ids, tokens[:, None]], dim=1)
+        self._drop = torch.nn.functional.pad(self._drop, (0, 1))
+        self._mask = None if self._mask is None else torch.nn.functional.pad(self._mask, (0, 1), value=1)
+        return self.read()
+
+    def keep(self, rows: Tensor) -> bool:
+        self._ids, self._drop, self._exit = self._ids[rows], self._drop[rows], self._exit[rows]
+        self._mask = None if self._mask is None else self._mask[rows]
+        return True

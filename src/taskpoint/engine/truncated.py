@@ -12,10 +12,12 @@ from jaxtyping import Bool
 from torch import Tensor, nn
 
 from taskpoint.engine.check import exact
+from taskpoint.engine.eager import eager
 from taskpoint.engine.forward import under_cut
 from taskpoint.engine.plan import CutPlan
 from taskpoint.engine.reference import mask_context
 from taskpoint.engine.removal import removal
+from taskpoint.engine.training import trainable
 from taskpoint.models.anatomy import anatomy
 
 
@@ -34,13 +36,19 @@ def cut_context(model: nn.Module, after: int, drop: Bool[Tensor, "B T"]) -> Iter
             rows (beams, several return sequences).
 
     Yields:
-        The same model. Inside the block `model.generate(...)` and `model(input_ids, ...)` run under the cut; logits at
-        dropped positions are not defined, and hidden states that are asked for are shorter above the cut. A cache that
-        was filled in the block can only be continued in it.
+        The same model. Inside the block `model.generate(...)` and `model(input_ids, ...)` run under the cut, whoever
+        calls them: a thread that is to use the model without the cut must wait until the block ends. Logits at dropped
+        positions are not defined; hidden states and attentions that are asked for are zero there above the cut. Of
+        `labels`, those of dropped tokens and of padding are left out of the loss, and those right after them, which
+        no token is there to predict. A cache that was filled in the block can only be continued in it. With r = N, or
+        where nothing is dropped, the model is the ordinary one in everything.
 
     Raises:
-        PlanError: `after` or `drop` do not fit, the model is already under a cut, or the cache is not supported.
-        ModelError: the model's layers are not found or take arguments that are not known.
+        PlanError: `after` or `drop` do not fit, the model is already under a cut, the cache is not supported (static,
+            quantised), rows or last tokens of it would have to be taken back (assisted decoding, contrastive search),
+            or the model is in training mode with dropout.
+        ModelError: the model's layers are not found or take arguments that are not known, it is compiled, or an
+            adapter of peft adds tokens to the prompt.
 
     Example:
         >>> with cut_context(model, after=4, drop=hidden):  # doctest: +SKIP
@@ -52,7 +60,7 @@ def cut_context(model: nn.Module, after: int, drop: Bool[Tensor, "B T"]) -> Iter
         with under_cut(parts):
             yield model
     elif exact(model):
-        with removal(parts, plan):
+        with eager(model, parts.decoder), trainable(model, parts, plan), removal(parts, plan):
             yield model
     else:
         with mask_context(model, after, drop):

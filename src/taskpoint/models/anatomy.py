@@ -1,46 +1,34 @@
-"""Where the decoder layers of a transformers model are, and the few facts about families that cannot be detected."""
+"""Where the decoder layers of a transformers model are, and which models have none that can be cut."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from taskpoint.errors import ModelError
+from taskpoint.models.families import KNOWN_FAMILIES, FamilyFacts
+from taskpoint.models.wrapping import check_wrapping
 
 if TYPE_CHECKING:
     from torch import nn
 
+# Layer types of transformers configs whose keys are those of single tokens, and which a mask hides: all that a cut
+# needs. The names of what a layer's MLP is stand in the same lists in some families.
+_ATTENDING = {"full_attention", "sliding_attention", "chunked_attention", "dense", "sparse"}
 
-@dataclass(frozen=True)
-class FamilyFacts:
-    """What is known of a model family and cannot be seen from its modules.
+# What configs call the number of positions (the library's usual name stands for n_positions and the like).
+_MAX_POSITIONS = ("max_position_embeddings", "max_seq_len", "max_target_positions", "max_sequence_length", "seq_length")
 
-    Attributes:
-        layers: dotted path from the model to its list of decoder layers; None finds it.
-        index_window: name of the config entry with the window, for families whose local layers measure distance by
-            cache index instead of position, so that a hole in the kept tokens would stretch their window.
-        index_window_types: name of the config entry that lists, by layer, "local" or "global".
-        refused: why this family cannot be cut; None where it can.
-    """
-
-    layers: str | None = None
-    index_window: str | None = None
-    index_window_types: str | None = None
-    refused: str | None = None
+# Layer types whose state has already read the tokens that a cut would take away.
+_RECURRENT = ("linear_attention", "mamba", "recurrent", "conv", "rwkv", "hybrid")
 
 
-KNOWN_FAMILIES: Mapping[str, FamilyFacts] = MappingProxyType(
-    {
-        "gpt_neo": FamilyFacts(index_window="window_size", index_window_types="attention_layers"),
-        "mpt": FamilyFacts(refused="its attention takes the last columns of its position bias by itself"),
-    }
-)
-"""Model type -> facts. Families without a row are found automatically."""
-
-# Layer types of transformers configs whose state has already read the tokens that a cut would take away.
-_RECURRENT = ("linear_attention", "mamba", "mamba2", "recurrent", "conv", "rwkv", "hybrid")
+@functools.cache  # reading a signature takes as long as a small layer, and every decoding step asks
+def _parameters(forward: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(forward).parameters
 
 
 @dataclass(frozen=True)
@@ -48,7 +36,7 @@ class Anatomy:
     """The parts of a decoder that the engine touches.
 
     Attributes:
-        decoder: the module whose forward runs the layers one after the other.
+        decoder: the module that is given the tokens and whose forward runs the layers, one after the other.
         layers: its decoder layers, first to last.
         family: the model type of the config.
         facts: what is known of the family.
@@ -56,7 +44,7 @@ class Anatomy:
     """
 
     decoder: nn.Module
-    layers: nn.ModuleList
+    layers: nn.ModuleList | nn.Sequential
     family: str
     facts: FamilyFacts
     config: Any
@@ -66,12 +54,28 @@ class Anatomy:
         """Number of decoder layers, N."""
         return len(self.layers)
 
+    @property
+    def max_positions(self) -> int | None:
+        """Tokens that the model was made for; None where its config does not say."""
+        found = (getattr(self.config, name, None) for name in _MAX_POSITIONS)
+        return next((value for value in found if isinstance(value, int) and value > 0), None)
+
+    @property
+    def rows_share_bias(self) -> bool:
+        """Whether layers get one bias on key positions for all rows (MPT): then rows must keep the same columns."""
+        return self.layers_take("position_bias")
+
+    def layers_take(self, argument: str) -> bool:
+        """Whether the layers' forward has an argument of that name."""
+        return argument in _parameters(type(self.layers[0]).forward)
+
     def index_window(self, layer: int) -> int | None:
         """Window in tokens of a layer that measures distance by cache index; None for every other layer."""
-        if self.facts.index_window is None or self.facts.index_window_types is None:
+        facts = self.facts
+        if facts.index_window is None:
             return None
-        local = getattr(self.config, self.facts.index_window_types)[layer] == "local"
-        return int(getattr(self.config, self.facts.index_window)) if local else None
+        kinds = getattr(self.config, facts.index_window_types) if facts.index_window_types is not None else None
+        return int(getattr(self.config, facts.index_window)) if kinds is None or kinds[layer] == "local" else None
 
 
 def anatomy(model: nn.Module) -> Anatomy:
@@ -84,8 +88,8 @@ def anatomy(model: nn.Module) -> Anatomy:
         The decoder, its layers and the facts known of its family.
 
     Raises:
-        ModelError: the model has no config, is an encoder or encoder-decoder, has recurrent or linear-attention
-            layers, or its layers cannot be found.
+        ModelError: the model has no config, is an encoder or encoder-decoder, its layers are not found, keep another
+            state than the keys of single tokens, or attend to later tokens.
     """
     config: Any = getattr(model, "config", None)
     if config is None or not hasattr(config, "get_text_config"):
@@ -95,37 +99,105 @@ def anatomy(model: nn.Module) -> Anatomy:
     text = config.get_text_config()
     family = str(getattr(text, "model_type", type(model).__name__))
     facts = KNOWN_FAMILIES.get(family, FamilyFacts())
-    if facts.refused:
-        raise ModelError(f"models of type {family!r} cannot be cut: {facts.refused}")
-    kinds = {str(kind) for kind in getattr(text, "layer_types", None) or () if any(r in str(kind) for r in _RECURRENT)}
+    _check_config(text, family, facts)
+    owner, layers = _find_layers(model, facts, getattr(text, "num_hidden_layers", None), family)
+    _check_layer(layers[0], family)
+    decoder = _given_tokens(model, owner, family)
+    check_wrapping(model, decoder, layers)
+    return Anatomy(decoder, layers, family, facts, text)
+
+
+def _check_config(config: Any, family: str, facts: FamilyFacts) -> None:
+    """Refuses what the config says of the layers and a cut cannot do."""
+    kinds = {str(kind) for kind in getattr(config, "layer_types", None) or ()} - _ATTENDING - set(facts.attending)
+    recurrent = sorted(kind for kind in kinds if any(part in kind for part in _RECURRENT))
+    if recurrent:
+        raise ModelError(
+            f"models of type {family!r} have layers of type {', '.join(recurrent)}: their state has already read the "
+            "context, so it cannot be cut out of them; pass a model whose layers all attend"
+        )
     if kinds:
         raise ModelError(
-            f"models of type {family!r} have layers of type {', '.join(sorted(kinds))}: their state has already read "
-            "the context, so it cannot be cut out of them; pass a model whose layers all attend"
+            f"models of type {family!r} have layers of type {', '.join(sorted(kinds))}, which may choose among keys or "
+            "merge them, so context cannot be cut out of them; pass a model whose layers are full_attention or "
+            "sliding_attention (for a family of your own see taskpoint.register_family, attending=...)"
         )
-    decoder, layers = _find_layers(model, facts, getattr(text, "num_hidden_layers", None), family)
-    return Anatomy(decoder, layers, family, facts, text)
+    if getattr(config, "num_kv_shared_layers", None):
+        raise ModelError(
+            f"models of type {family!r} share keys between layers (num_kv_shared_layers="
+            f"{config.num_kv_shared_layers}): layers above a cut would read keys from below it; pass a model whose "
+            "layers have keys of their own"
+        )
+    # "vision" is both ways among the tokens of one image alone.
+    if getattr(config, "use_bidirectional_attention", None) in (True, "all"):
+        raise ModelError(
+            f"this model of type {family!r} attends to later tokens too (use_bidirectional_attention); pass a causal "
+            "language model"
+        )
 
 
 def _find_layers(
     model: nn.Module, facts: FamilyFacts, count: int | None, family: str
-) -> tuple[nn.Module, nn.ModuleList]:
+) -> tuple[nn.Module, nn.ModuleList | nn.Sequential]:
     from torch import nn
 
     if facts.layers is not None:
-        owner_path, _, name = facts.layers.rpartition(".")
-        owner = model.get_submodule(owner_path)
-        return owner, getattr(owner, name)
-    for owner in model.modules():
-        for child in owner.children():
-            # Experts and adapters also come in module lists; only the layers attend, and there are `count` of them.
-            if isinstance(child, nn.ModuleList) and len(child) == count and _attends(child):
-                return owner, child
+        return _registered_layers(model, facts.layers, family)
+    searched: Any = model
+    if hasattr(model, "get_decoder"):  # first, because a tower beside it may have as many layers
+        searched = model.get_decoder() or model
+    for root in (searched, model):
+        for owner in root.modules():
+            for child in owner.children():
+                # Experts and adapters also come in module lists; only the layers attend, and there are `count` of them.
+                if isinstance(child, nn.ModuleList) and len(child) == count and _attends(child):
+                    return owner, child
     raise ModelError(
-        f"no list of {count} attending layers found in {type(model).__name__} (type {family!r}); "
-        "pass a transformers decoder whose layers attend"
+        f"no list of {count} attending layers found in {type(model).__name__} (type {family!r}); pass a transformers "
+        "decoder whose layers attend, or name the list with taskpoint.register_family"
     )
+
+
+def _registered_layers(
+    model: nn.Module, path: str, family: str
+) -> tuple[nn.Module, nn.ModuleList | nn.Sequential]:
+    from torch import nn
+
+    root: nn.Module = model.get_base_model() if hasattr(model, "get_base_model") else model  # type: ignore[operator]
+    owner, _, name = path.rpartition(".")
+    try:
+        layers = root.get_submodule(path)
+    except AttributeError as error:
+        raise ModelError(
+            f"{type(root).__name__} (type {family!r}) has no layers at {path!r}, where register_family says they are"
+        ) from error
+    if not isinstance(layers, nn.ModuleList | nn.Sequential) or not len(layers):
+        raise ModelError(
+            f"{path!r} of {type(root).__name__} (type {family!r}) is a {type(layers).__name__}; register_family needs "
+            "the path of a ModuleList or Sequential of decoder layers"
+        )
+    return root.get_submodule(owner), layers
+
+
+def _check_layer(layer: nn.Module, family: str) -> None:
+    """Refuses layers from which no mask could hide a token."""
+    parameters = _parameters(type(layer).forward)
+    anything = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+    if "attention_mask" not in parameters and not anything:
+        raise ModelError(
+            f"decoder layers of type {family!r} ({type(layer).__name__}) take no attention_mask, so no token can be "
+            "hidden from them; pass a model whose layers attend under a mask"
+        )
 
 
 def _attends(layers: nn.ModuleList) -> bool:
     return all(any("att" in name.lower() for name, _ in layer.named_children()) for layer in layers)
+
+
+def _given_tokens(model: nn.Module, owner: nn.Module, family: str) -> nn.Module:
+    """The innermost module around the layers that is given tokens and a cache: BERT's layers lie one deeper."""
+    around = [module for module in model.modules() if any(inner is owner for inner in module.modules())]
+    for module in reversed(around):  # modules() goes from the outside in
+        if {"input_ids", "inputs_embeds"} & set(_parameters(type(module).forward)):
+            return module
+    raise ModelError(f"no module of {type(model).__name__} (type {family!r}) takes input_ids; pass a transformers decoder")

@@ -77,6 +77,17 @@ class SegmentedPrompt:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def since(self, start: int) -> SegmentedPrompt:
+        """The tokens from `start` on, with their labels and the whole text."""
+        return SegmentedPrompt(
+            self.ids[start:],
+            self.segments[start:],
+            self.examples[start:],
+            self.parts[start:],
+            self.text,
+            self.offsets[start:],
+        )
+
     def where(self, segment: Segment) -> Bool[np.ndarray, " T"]:
         """True at the tokens of this segment."""
         return np.asarray(self.segments == segment)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -18,61 +17,25 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from taskpoint.errors import SettingError
-from taskpoint.report.palette import Style, style
+from taskpoint.report.canvas import DASHES, DOTS, GRID, INK, MUTED, line, save
+from taskpoint.report.palette import style
 from taskpoint.report.view import LocateView
 from taskpoint.report.wording import point_words
 
-SUFFIXES = (".pdf", ".svg", ".png")
-
-_MARKERS = {"circle": "o", "square": "s", "triangle": "^", "diamond": "D", "down": "v", "cross": "X"}
-_INK = "#1b2530"
-_MUTED = "#66717d"
 _LONGEST = 80  # characters of a label that fit the width of the figure
-_DASHES = (0, (5, 3))
-_DOTS = (0, (1, 2))
-
-# Type 42 and outlined glyphs carry the font inside the file; Type 3, the default, is refused by many publishers.
-# Fixed salt: the same view gives the same SVG, byte for byte.
-_RC: dict[Any, Any] = {
-    "pdf.fonttype": 42,
-    "svg.fonttype": "path",
-    "svg.hashsalt": "taskpoint",
-    "font.family": "sans-serif",
-    "font.size": 8.5,
-    "axes.linewidth": 0.7,
-    "axes.edgecolor": _MUTED,
-    "axes.labelcolor": _INK,
-    "text.color": _INK,
-    "xtick.color": _MUTED,
-    "ytick.color": _MUTED,
-    "xtick.labelcolor": _INK,
-    "ytick.labelcolor": _INK,
-}
-
-
-def _line(look: Style, markersize: float = 4.4) -> dict[str, Any]:
-    return {
-        "color": look.light,
-        "linewidth": 1.5,
-        "marker": _MARKERS[look.marker],
-        "markersize": markersize,
-        "markeredgecolor": "white",
-        "markeredgewidth": 0.6,
-    }
 
 
 def _curves(axes: Axes, view: LocateView) -> None:
     ceilings = {round(condition.point.ceiling, 6) for condition in view.conditions}
     zero_shots = {round(it.point.zero_shot, 6) for it in view.conditions if it.point.zero_shot is not None}
     for level in sorted(ceilings):
-        axes.axhline(level, color=_MUTED, linewidth=0.9, linestyle=_DASHES, zorder=1)
+        axes.axhline(level, color=MUTED, linewidth=0.9, linestyle=DASHES, zorder=1)
     for level in sorted(zero_shots):
-        axes.axhline(level, color=_MUTED, linewidth=0.9, linestyle=_DOTS, zorder=1)
+        axes.axhline(level, color=MUTED, linewidth=0.9, linestyle=DOTS, zorder=1)
     for index, condition in enumerate(view.conditions):
         look = style(index)
         axes.fill_between(condition.cuts, condition.low, condition.high, color=look.light, alpha=0.16, linewidth=0)
-        axes.plot(condition.cuts, condition.mean, **_line(look), zorder=3)
+        axes.plot(condition.cuts, condition.mean, **line(look), zorder=3)
         score = condition.score_at_point
         if condition.point.layer is not None and score is not None:
             axes.scatter([condition.point.layer], [score], s=78, color=look.light, linewidth=1.3, zorder=4, fc="none")
@@ -84,12 +47,12 @@ def _points(axes: Axes, view: LocateView) -> None:
         ends: list[Any] = [point.low, point.high]
         layer: list[Any] = [point.layer]
         axes.plot(ends, [row, row], color=look.light, linewidth=2.2, solid_capstyle="round", alpha=0.55)
-        axes.plot(layer, [row], **_line(look, markersize=4.9), zorder=3)
+        axes.plot(layer, [row], **line(look, markersize=4.9), zorder=3)
     axes.set_ylim(len(found) - 0.3, -0.7)
     axes.set_yticks([])
     axes.spines[["top", "left", "right"]].set_visible(False)
     if not found:
-        axes.text(0.5, 0.5, "no recognition point", transform=axes.transAxes, ha="center", va="center", color=_MUTED)
+        axes.text(0.5, 0.5, "no recognition point", transform=axes.transAxes, ha="center", va="center", color=MUTED)
 
 
 def _short(label: str) -> str:
@@ -105,14 +68,14 @@ def _legend(figure: Figure, view: LocateView) -> None:
     for index, condition in enumerate(view.conditions):
         look = style(index)
         label = f"{_short(condition.label)}: {point_words(condition)}"
-        handles.append(Line2D([], [], **_line(look), label=label))
+        handles.append(Line2D([], [], **line(look), label=label))
     level = round(100 * view.conditions[0].point.level)
-    handles.append(Line2D([], [], color=_MUTED, linewidth=0.9, linestyle=_DASHES, label="nothing cut (ceiling)"))
+    handles.append(Line2D([], [], color=MUTED, linewidth=0.9, linestyle=DASHES, label="nothing cut (ceiling)"))
     if any(condition.point.zero_shot is not None for condition in view.conditions):
-        zero_shot = Line2D([], [], color=_MUTED, linewidth=0.9, linestyle=_DOTS, label="no examples (zero-shot)")
+        zero_shot = Line2D([], [], color=MUTED, linewidth=0.9, linestyle=DOTS, label="no examples (zero-shot)")
         handles.append(zero_shot)
-    handles.append(Patch(facecolor=_MUTED, alpha=0.22, label=f"{level} % interval of the mean"))
-    ring: dict[str, Any] = {"marker": "o", "markersize": 8, "markerfacecolor": "none", "markeredgecolor": _INK}
+    handles.append(Patch(facecolor=MUTED, alpha=0.22, label=f"{level} % interval of the mean"))
+    ring: dict[str, Any] = {"marker": "o", "markersize": 8, "markerfacecolor": "none", "markeredgecolor": INK}
     handles.append(Line2D([], [], color="none", **ring, label="recognition point"))
     legend = figure.legend(
         handles=handles, loc="outside lower left", ncols=_columns(view), frameon=False, handlelength=2.4
@@ -141,7 +104,7 @@ def figure(view: LocateView) -> Figure:
     margin = 0.03 * view.num_layers
     upper.set_xlim(-margin, view.num_layers + margin)
     upper.set_ylabel(view.metric, parse_math=False)
-    upper.grid(axis="y", color="#e3e7eb", linewidth=0.6)
+    upper.grid(axis="y", color=GRID, linewidth=0.6)
     upper.set_axisbelow(True)
     upper.spines[["top", "right"]].set_visible(False)
     upper.tick_params(axis="x", length=0, labelbottom=False)
@@ -150,8 +113,8 @@ def figure(view: LocateView) -> Figure:
     lower.set_ylabel("point", rotation=0, ha="right", va="center")
     paper = upper.secondary_xaxis("top", functions=(lambda r: r + 1, lambda x: x - 1))
     paper.xaxis.set_major_locator(MaxNLocator(nbins=14, integer=True, steps=[1, 2, 5, 10]))
-    paper.set_xlabel("paper's axis x = r + 1", color=_MUTED)
-    paper.tick_params(labelcolor=_MUTED, length=2.5)
+    paper.set_xlabel("paper's axis x = r + 1", color=MUTED)
+    paper.tick_params(labelcolor=MUTED, length=2.5)
     paper.spines["top"].set_visible(False)
     upper.set_title(f"{view.model} on {view.task}", loc="left", fontsize=9.5, fontweight="bold", parse_math=False)
     _legend(drawn, view)
@@ -171,12 +134,4 @@ def save_figure(view: LocateView, path: Path | str) -> Path:
     Raises:
         SettingError: Another suffix.
     """
-    target = Path(path)
-    suffix = target.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise SettingError(f"cannot write a figure as {target.name!r}: path must end in one of {', '.join(SUFFIXES)}")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    metadata = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}, ".png": {}}[suffix]
-    with mpl.rc_context(_RC):
-        figure(view).savefig(target, format=suffix[1:], dpi=220, metadata=metadata)
-    return target
+    return save(lambda: figure(view), path)

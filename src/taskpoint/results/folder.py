@@ -15,6 +15,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -24,7 +25,7 @@ from taskpoint.errors import RunFolderError
 from taskpoint.results.atomic import LEFTOVER, make_folder, write_whole
 from taskpoint.results.lock import FolderLock
 from taskpoint.results.manifest import Manifest, as_json, library_versions
-from taskpoint.results.rows import COLUMNS, DTYPES, SCHEMA, SORTED_BY, Row, table
+from taskpoint.results.rows import ITEMS, Layout
 
 _KEY = b"taskpoint.key"
 _VERSIONS = b"taskpoint.versions"
@@ -41,20 +42,24 @@ class RunFolder:
         manifest: Which experiment with which settings it holds.
     """
 
-    def __init__(self, path: Path, manifest: Manifest, lock: FolderLock | None) -> None:
+    def __init__(self, path: Path, manifest: Manifest, lock: FolderLock | None, layout: Layout = ITEMS) -> None:
         self.path = path
         self.manifest = manifest
+        self._layout = layout
         self._lock = lock
         self._parts = _checked_parts(path)
 
     @classmethod
-    def open(cls, path: str | Path, config: Mapping[str, object], kind: str = "locate") -> RunFolder:
+    def open(
+        cls, path: str | Path, config: Mapping[str, object], kind: str = "locate", layout: Layout = ITEMS
+    ) -> RunFolder:
         """Begins a run in a folder, or continues the one that is there; holds the folder until closed.
 
         Args:
             path: The folder; made when absent.
             config: All settings that decide the rows, as text, numbers, lists and mappings.
             kind: Which experiment.
+            layout: What its rows look like.
 
         Returns:
             The folder, ready to write.
@@ -72,7 +77,7 @@ class RunFolder:
             lock = FolderLock(folder / ".lock")
             make_folder(folder / "rows")
             _remove_leftovers(folder)
-            return cls(folder, _agreed(folder, wanted), lock)
+            return cls(folder, _agreed(folder, wanted), lock, layout)
         except BaseException as error:
             if lock is not None:
                 lock.release()
@@ -81,11 +86,12 @@ class RunFolder:
             raise
 
     @classmethod
-    def read(cls, path: str | Path) -> RunFolder:
+    def read(cls, path: str | Path, layout: Layout = ITEMS) -> RunFolder:
         """Looks at the run in a folder, without holding or changing it.
 
         Args:
             path: The folder.
+            layout: What its rows look like.
 
         Returns:
             The folder; `write` is refused.
@@ -97,7 +103,7 @@ class RunFolder:
         manifest = _stored(folder)
         if manifest is None:
             raise RunFolderError(f"{folder} holds no run (no config.json): give a folder that was written with --out")
-        return cls(folder, manifest, None)
+        return cls(folder, manifest, None, layout)
 
     def __enter__(self) -> RunFolder:
         return self
@@ -121,12 +127,12 @@ class RunFolder:
         """Whether the part of this key is written."""
         return _name(key) in self._parts
 
-    def write(self, key: str, rows: Sequence[Row | Mapping[str, object]]) -> None:
+    def write(self, key: str, rows: Sequence[Any]) -> None:
         """Writes the part of a key; when this returns, the rows survive a kill and a power cut.
 
         Args:
             key: Name of the part, such as `rows.cell_key` gives.
-            rows: Its rows; none is allowed and means that the part is done.
+            rows: Its rows, of the layout or as mappings; none is allowed and means that the part is done.
 
         Raises:
             RunFolderError: The part is there already, the folder was opened to read or closed, or the disk refuses.
@@ -141,7 +147,7 @@ class RunFolder:
             )
         metadata = {_KEY: key.encode(), _VERSIONS: json.dumps(library_versions()).encode()}
         sink = pa.BufferOutputStream()
-        pq.write_table(table(rows).replace_schema_metadata(metadata), sink, write_page_checksum=True)
+        pq.write_table(self._layout.table(rows).replace_schema_metadata(metadata), sink, write_page_checksum=True)
         try:
             write_whole(self.path / "rows" / name, sink.getvalue().to_pybytes())
         except OSError as error:
@@ -152,15 +158,16 @@ class RunFolder:
         """All rows, sorted by setting and item; the same whatever the order in which they were written.
 
         Returns:
-            One row per item and setting, with the columns and types of `rows.COLUMNS` and `rows.DTYPES`.
+            One row per item and setting, with the columns and types of the layout.
 
         Raises:
             RunFolderError: A part is damaged; the message names it.
         """
-        tables = [_table(self.path / "rows" / name) for name in sorted(self._parts)]
-        joined = pa.concat_tables([SCHEMA.empty_table(), *tables])
-        rows: pd.DataFrame = joined.to_pandas(integer_object_nulls=True).astype(DTYPES)[list(COLUMNS)]
-        return rows.sort_values(list(SORTED_BY), kind="stable", ignore_index=True)
+        layout = self._layout
+        tables = [_table(self.path / "rows" / name, layout.schema) for name in sorted(self._parts)]
+        joined = pa.concat_tables([layout.schema.empty_table(), *tables])
+        rows: pd.DataFrame = joined.to_pandas(integer_object_nulls=True).astype(layout.dtypes)[list(layout.columns)]
+        return rows.sort_values(list(layout.sorted_by), kind="stable", ignore_index=True)
 
 
 def _name(key: str) -> str:
@@ -216,14 +223,14 @@ def _checked_parts(folder: Path) -> set[str]:
     return parts
 
 
-def _table(file: Path) -> pa.Table:
+def _table(file: Path, schema: pa.Schema) -> pa.Table:
     # Not read_table: that would take a folder named "seed=3" above the file for a column.
     try:
         with pq.ParquetFile(file, page_checksum_verification=True) as part:
             rows = part.read().replace_schema_metadata(None)
     except (pa.ArrowException, OSError) as error:
         raise _damaged(file, error) from None
-    if not rows.schema.equals(SCHEMA):
+    if not rows.schema.equals(schema):
         raise RunFolderError(f"{file} has other columns than a part of this taskpoint: give another folder with --out")
     return rows
 

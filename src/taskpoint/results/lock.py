@@ -1,4 +1,4 @@
-"""One writer per run folder."""
+"""One writer per run folder, or per file of lines."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
 
 
 class FolderLock:
-    """Holds a run folder for this process until released; the system releases it when the process dies.
+    """Holds a run folder, or a file, for this process until released; the system releases it when the process dies.
 
     The lock file stays: removing it would let two processes lock two different files of the same name.
     Where the system has no `flock`, nothing is locked.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, held: Path | None = None) -> None:
         """Takes the lock.
 
         Args:
             path: The lock file; made when absent.
+            held: What it stands for, for messages; None for its folder.
 
         Raises:
             RunFolderError: Another process holds it.
@@ -38,12 +39,12 @@ class FolderLock:
         """
         self._descriptor: int | None = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            self._take(path)
+            self._take(path, held)
         except BaseException:
             self.release()
             raise
 
-    def _take(self, path: Path) -> None:
+    def _take(self, path: Path, held: Path | None) -> None:
         descriptor = self._descriptor
         if fcntl is None or descriptor is None:
             return
@@ -52,8 +53,8 @@ class FolderLock:
         except BlockingIOError:
             holder = os.read(descriptor, 20).decode("ascii", "replace").strip() or "unknown"
             raise RunFolderError(
-                f"{path.parent} is in use by another process (id {holder}): "
-                "wait for it, or give another folder with --out"
+                f"{held or path.parent} is in use by another process (id {holder}): "
+                f"wait for it, or give another {'folder' if held is None else 'file'} with --out"
             ) from None
         except OSError as error:
             if error.errno not in _NO_LOCKS:

@@ -1,10 +1,12 @@
-"""What one row of a run folder says: one item under one setting."""
+"""What the rows of run folders say, and how a kind of row becomes a table."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from numbers import Integral
+from typing import Any
 
 import pyarrow as pa
 
@@ -68,51 +70,88 @@ class Row:
                 raise SettingError(f"{name} of a row must be at least 0, found {value}")
 
 
-COLUMNS = tuple(field.name for field in fields(Row))
-# Rows in this order are in the same order whatever the order in which they were computed.
-SORTED_BY = ("model", "task", "condition", "shots", "seed", "cut", "item")
-
 _ARROW = {"str": pa.string(), "int": pa.int64(), "float": pa.float64()}
-SCHEMA = pa.schema(
-    [
-        pa.field(field.name, _ARROW[str(field.type).split(" | ")[0]], nullable="None" in str(field.type))
-        for field in fields(Row)
-    ]
-)
-
 _PANDAS = {pa.string(): "string", pa.int64(): "int64", pa.float64(): "float64"}
-# Missing whole numbers need pandas' nullable type; missing floats are NaN.
-DTYPES = {
-    field.name: "Int64" if field.nullable and field.type == pa.int64() else _PANDAS[field.type] for field in SCHEMA
-}
 
 
-def table(rows: Sequence[Row | Mapping[str, object]]) -> pa.Table:
-    """Rows as a table with the columns and types of `SCHEMA`.
+@dataclass(frozen=True)
+class Layout:
+    """A kind of row as a table.
 
-    Args:
-        rows: Rows, or mappings from column names to values; columns with a default may be left out.
-
-    Returns:
-        The table, in the order of `rows`.
-
-    Raises:
-        SettingError: A column is missing, unknown or of another type.
+    Attributes:
+        row: A dataclass whose fields are text, whole numbers or floats, or one of them or None; its columns.
+        sorted_by: Columns that tell its rows apart. In their order rows are in the same order, whatever the order in
+            which they were computed.
     """
-    complete = [row if isinstance(row, Row) else _row(row) for row in rows]
-    arrays = []
-    for field in SCHEMA:
-        values = [getattr(row, field.name) for row in complete]
+
+    row: type[Any]
+    sorted_by: tuple[str, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns."""
+        return tuple(field.name for field in fields(self.row))
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """Names and types of the columns on disk."""
+        return pa.schema(
+            [
+                pa.field(field.name, _ARROW[str(field.type).split(" | ")[0]], nullable="None" in str(field.type))
+                for field in fields(self.row)
+            ]
+        )
+
+    @property
+    def dtypes(self) -> dict[str, str]:
+        """Types of the columns in pandas. Missing whole numbers need its nullable type; missing floats are NaN."""
+        return {
+            field.name: "Int64" if field.nullable and field.type == pa.int64() else _PANDAS[field.type]
+            for field in self.schema
+        }
+
+    def table(self, rows: Sequence[Any]) -> pa.Table:
+        """Rows as a table with the columns and types of `schema`.
+
+        Args:
+            rows: Rows, or mappings from column names to values; columns with a default may be left out.
+
+        Returns:
+            The table, in the order of `rows`.
+
+        Raises:
+            SettingError: A column is missing, unknown or of another type.
+        """
+        complete = [row if isinstance(row, self.row) else self._made(row) for row in rows]
+        arrays = []
+        for field in self.schema:
+            values = [getattr(row, field.name) for row in complete]
+            try:
+                array = pa.array(values, field.type)
+            except (ValueError, TypeError, OverflowError) as error:
+                raise SettingError(
+                    f"column {field.name} of a row needs {field.type}: {' '.join(str(error).split())}"
+                ) from None
+            if array.null_count and not field.nullable:
+                raise SettingError(
+                    f"column {field.name} of a row must not be None, found None in row {values.index(None)}"
+                )
+            arrays.append(array)
+        return pa.Table.from_arrays(arrays, schema=self.schema)
+
+    def _made(self, values: Mapping[str, object]) -> Any:
+        unknown = sorted(set(values) - set(self.columns))
+        if unknown:
+            raise SettingError(f"a row has no column {', '.join(unknown)}; its columns are {', '.join(self.columns)}")
         try:
-            array = pa.array(values, field.type)
-        except (ValueError, TypeError, OverflowError) as error:
-            raise SettingError(
-                f"column {field.name} of a row needs {field.type}: {' '.join(str(error).split())}"
-            ) from None
-        if array.null_count and not field.nullable:
-            raise SettingError(f"column {field.name} of a row must not be None, found None in row {values.index(None)}")
-        arrays.append(array)
-    return pa.Table.from_arrays(arrays, schema=SCHEMA)
+            return self.row(**values)
+        except TypeError as error:
+            raise SettingError(f"a row cannot be made: {' '.join(str(error).split())}") from None
+
+
+ITEMS = Layout(Row, ("model", "task", "condition", "shots", "seed", "cut", "item"))
+"""Rows of experiments that ask a model for answers."""
+COLUMNS, SORTED_BY, DTYPES, table = ITEMS.columns, ITEMS.sorted_by, ITEMS.dtypes, ITEMS.table
 
 
 def cell_key(condition: str, shots: int, seed: int, part: int = 0) -> str:
@@ -128,13 +167,3 @@ def cell_key(condition: str, shots: int, seed: int, part: int = 0) -> str:
         A name that no other cell has.
     """
     return f"{condition} shots={shots} seed={seed} part={part}"
-
-
-def _row(values: Mapping[str, object]) -> Row:
-    unknown = sorted(set(values) - set(COLUMNS))
-    if unknown:
-        raise SettingError(f"a row has no column {', '.join(unknown)}; its columns are {', '.join(COLUMNS)}")
-    try:
-        return Row(**values)  # type: ignore[arg-type]
-    except TypeError as error:
-        raise SettingError(f"a row cannot be made: {' '.join(str(error).split())}") from None

@@ -88,6 +88,26 @@ class Task(ABC):
             PromptError: There are not so many examples, there is no instruction, or the item is of another task.
         """
 
+    def context(self, shots: int, seed: int, *, instruction: bool = True) -> Content:
+        """What stands before every query, whichever it is: the instruction and the examples; the query is empty.
+
+        They are those of ``content`` for every item that is not itself among the examples. Such an item gets another
+        example from ``content``; here its answer stands before its eyes.
+
+        Args:
+            shots: Number of worked examples.
+            seed: Chooses the examples.
+            instruction: Whether the instruction is written.
+
+        Raises:
+            SettingError: The examples are not the same for all queries; the message says what to ask for.
+            PromptError: There are not so many examples, or there is no instruction.
+        """
+        raise SettingError(
+            f"task {self.name!r} has no examples that are the same for all queries; choose a words: or pairs: task, "
+            "or one sub-task of lexicon"
+        )
+
     @property
     @abstractmethod
     def max_shots(self) -> int:

@@ -89,15 +89,36 @@ class _Pool:
             text, answers = pairs[place]
             yield Item(f"{self.subtask.name}/{text}", self.subtask.name, text, answers)
 
-    def examples(self, item: Item, shots: int, seed: int, *, fresh: bool, shuffled: bool) -> tuple[Example, ...]:
-        asked = self.place_of.get(input_key(item.input))
+    def content(
+        self,
+        item: Item | None,
+        shots: int,
+        seed: int,
+        *,
+        instruction: bool,
+        fresh: bool = False,
+        shuffled: bool = False,
+    ) -> Content:
+        """The prompt of an item; without one, what stands before every query."""
+        if shots < 0:
+            raise SettingError(f"shots is {shots}; expected 0 or more")
+        told, name = self.subtask.instruction, self.subtask.name
+        if instruction and told is None:
+            raise PromptError(f"task {name!r} has no instruction; set instruction to False, or give the task one")
+        examples = self._examples(item, shots, seed, fresh=fresh, shuffled=shuffled)
+        return Content(told if instruction else None, examples, "" if item is None else item.input)
+
+    def _examples(
+        self, item: Item | None, shots: int, seed: int, *, fresh: bool, shuffled: bool
+    ) -> tuple[Example, ...]:
+        asked = None if item is None else self.place_of.get(input_key(item.input))
         available = len(self.pairs) - (asked is not None)
         if shots > available:
             raise PromptError(
                 f"{shots} shots asked of {self.subtask.name!r}, which has {available} examples beside the query; "
                 f"set shots to at most {available}"
             )
-        names = ("examples", seed, self.subtask.name, *((item.id,) if fresh else ()))
+        names = ("examples", seed, self.subtask.name, *((item.id,) if fresh and item is not None else ()))
         order = (self.pairs[place] for place in permutation(generator(*names), len(self.pairs)) if place != asked)
         chosen = list(islice(order, shots))
         outputs = [answers[0] for _, answers in chosen]
@@ -145,12 +166,16 @@ class MappingTask(Task):
         pool = self._pools.get(item.task)
         if pool is None:
             raise PromptError(f"item {item.id!r} is of {item.task!r}; task {self.name!r} has {', '.join(self._pools)}")
-        if shots < 0:
-            raise SettingError(f"shots is {shots}; expected 0 or more")
-        if instruction and pool.subtask.instruction is None:
-            raise PromptError(f"task {item.task!r} has no instruction; set instruction to False, or give the task one")
-        examples = pool.examples(item, shots, seed, fresh=fresh, shuffled=shuffled)
-        return Content(pool.subtask.instruction if instruction else None, examples, item.input)
+        return pool.content(item, shots, seed, instruction=instruction, fresh=fresh, shuffled=shuffled)
+
+    def context(self, shots: int, seed: int, *, instruction: bool = True) -> Content:
+        """What stands before every query; see ``Task.context``. Each sub-task has its own: name one."""
+        if len(self.subtasks) > 1:
+            raise SettingError(
+                f"task {self.name!r} has {len(self.subtasks)} sub-tasks, each with examples of its own; name one of "
+                f"{', '.join(f'{self.name}:{subtask.name}' for subtask in self.subtasks)}"
+            )
+        return self._pools[self.subtasks[0].name].content(None, shots, seed, instruction=instruction)
 
     @property
     def max_shots(self) -> int:

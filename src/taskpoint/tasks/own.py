@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Literal
@@ -127,6 +127,16 @@ class OwnTask(Task):
             answers = wrong_answers([[each.output] for each in examples], self._outputs(prompt), shots, draws)
             examples = tuple(Example(each.input, output) for each, output in zip(examples, answers, strict=True))
         return Content(said.instruction if instruction else None, examples, said.query)
+
+    def context(self, shots: int, seed: int, *, instruction: bool = True) -> Content:
+        """What stands before every query; see ``Task.context``. The prompts of the file must agree on it."""
+        said = {replace(self.content(item, shots, seed, instruction=instruction), query="") for item in self.items()}
+        if len(said) > 1:
+            raise SettingError(
+                f"the prompts of {self.name!r} have {len(said)} different beginnings of {shots} shots; expected the "
+                "same instruction and examples in every line: give a file with one of the prompts"
+            )
+        return said.pop()
 
     @property
     def max_shots(self) -> int:

@@ -1,0 +1,105 @@
+"""Verbs `compile` and `generate`: read a context once, and answer any number of queries with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from taskpoint.cli.options import DeviceOption, console
+from taskpoint.errors import SettingError
+
+verbs = typer.Typer()
+
+
+@verbs.command("compile")
+def compile_(
+    task: Annotated[str, typer.Option(help="Task with one set of examples, such as lexicon:english-french.")],
+    out: Annotated[Path, typer.Option("--out", help="File to write, such as fr.safetensors.")],
+    after: Annotated[
+        int | None, typer.Option(help="Layer from which on nothing hidden is seen; `taskpoint locate` finds it.")
+    ] = None,
+    from_run: Annotated[
+        Path | None, typer.Option("--from", help="Take that layer from this run folder of `taskpoint locate`.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Bundled model, folder or hub id. [default: lexicon]")] = None,
+    shots: Annotated[int, typer.Option(help="Examples in the prompt.")] = 5,
+    seed: Annotated[int, typer.Option(help="Draw of the examples.")] = 0,
+    hide: Annotated[str, typer.Option(help="What is hidden: examples; instruction,examples; ...")] = "examples",
+    instruction: Annotated[bool, typer.Option(help="Whether the prompt has an instruction.")] = True,
+    template: Annotated[str | None, typer.Option(help="Prompt template. [default: the task's]")] = None,
+    task_instruction: Annotated[
+        str | None, typer.Option(help="Instruction line for words: and pairs:, whose files have none.")
+    ] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16. [default: the model's]")] = None,
+    device: DeviceOption = None,
+    revision: Annotated[str | None, typer.Option(help="Revision of a hub model.")] = None,
+) -> None:
+    """Read a prompt's context once and keep it, for `taskpoint generate`."""
+    if (after is None) == (from_run is None):
+        raise SettingError(
+            "compile needs one of --after LAYER and --from RUN_DIR; `taskpoint locate` finds the layer, and its run "
+            "folder can be given to --from"
+        )
+    from taskpoint.experiments.compile import compile_prompt
+    from taskpoint.experiments.compiled_file import check_target
+    from taskpoint.experiments.condition import Condition
+    from taskpoint.experiments.recognised import recognised_after
+    from taskpoint.models.loading import load
+    from taskpoint.tasks.registry import task as task_of
+
+    check_target(out)
+    condition = Condition(hide, instruction)
+    asked = task_of(task, instruction=task_instruction)
+    lm = load(model, dtype=dtype, device=device, revision=revision)
+    layer = after if after is not None else recognised_after(str(from_run), lm.name, condition, shots)
+    prompt = compile_prompt(lm, asked, shots, seed, after=layer, hide=hide, instruction=instruction, template=template)
+    path = prompt.save(out)
+    tokens, hidden = len(prompt.context.tokens), int(prompt.context.drop.sum())
+    typer.echo(f"{tokens} tokens of context, {hidden} of them gone from layer {layer} of {lm.num_layers} on")
+    typer.echo(f"prompt: {path}")
+
+
+@verbs.command()
+def generate(
+    prompt: Annotated[Path, typer.Option(help="File of `taskpoint compile`.")],
+    queries: Annotated[
+        Path | None, typer.Option(help='JSON lines, each {"query": ...} (with "id" or not) or a text in quotes.')
+    ] = None,
+    query: Annotated[list[str] | None, typer.Option(help="A query to answer at once; may be repeated.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="File of answers to write, or to continue. [default: runs/...]")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Where the model is now. [default: where it was]")] = None,
+    max_new_tokens: Annotated[int, typer.Option(help="Longest answer.")] = 50,
+    batch_size: Annotated[int, typer.Option(help="Queries answered, and written, at once.")] = 64,
+    device: DeviceOption = None,
+) -> None:
+    """Answer queries with a compiled prompt: a file of them, or one."""
+    if (queries is None) == (not query):
+        raise SettingError("generate needs one of --queries FILE and --query TEXT")
+    if query and out is not None:
+        raise SettingError("--out belongs to --queries FILE; the answer to --query is printed")
+    from taskpoint.experiments.compile import load_prompt
+    from taskpoint.experiments.compiled_file import read_description
+    from taskpoint.experiments.generate import generate_file
+    from taskpoint.models.loading import load
+    from taskpoint.report.progress import progress
+
+    origin = read_description(prompt).origin
+    dtype = str(origin.fingerprint.get("dtype", "auto"))
+    revision = origin.revision if model is None else None
+    lm = load(model or origin.model, dtype=dtype, device=device, revision=revision)
+    loaded = load_prompt(prompt, lm)
+    if queries is None:
+        for answer in loaded.generate(query or [], max_new_tokens, batch_size):
+            typer.echo(answer)
+        return
+    with progress("generate", console(stderr=True)) as tell:
+        done = generate_file(loaded, queries, out, max_new_tokens=max_new_tokens, batch_size=batch_size, progress=tell)
+    before = done.queries - done.fresh
+    typer.echo(f"{done.fresh} queries answered{f', {before} had been before' if before else ''}")
+    if done.whole:
+        typer.echo(f"{done.whole} of them merge with the context into other tokens; their whole prompts were read")
+    typer.echo(f"answers: {done.out}")

@@ -1,0 +1,24 @@
+"""What several verbs share: arguments of one meaning, and where messages go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+ModelArgument = Annotated[str | None, typer.Argument(help="Bundled model, folder or hub id. [default: lexicon]")]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", help="Folder to write to, or to continue. [default: runs/...]")
+]
+DeviceOption = Annotated[str | None, typer.Option(help="Device, such as cpu or cuda:0. [default: cpu]")]
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Where tables and progress are shown; rich is imported at the first use."""
+    from rich.console import Console
+
+    return Console(stderr=stderr)

@@ -1,0 +1,53 @@
+"""Keeps torch.compile away from a model whose layers are hooked.
+
+A compiled function does not look at hooks that came after it (torch._dynamo.config.skip_nnmodule_hook_guards), so it
+would run without the cut; and one that is compiled inside the block would keep the cut for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from taskpoint.engine.forward import hooked
+from taskpoint.models.wrapping import modules_down_to
+
+
+@contextmanager
+def eager(model: nn.Module, decoder: nn.Module) -> Iterator[None]:
+    """Everything that calls the model runs it uncompiled inside the block, and as it was compiled after it.
+
+    Args:
+        model: the model.
+        decoder: the module inside it whose layers are hooked.
+    """
+    with ExitStack() as stack:
+        for module in modules_down_to(model, decoder):
+            stack.enter_context(_uncompiled(module))
+        yield
+
+
+def hooked_eagerly(
+    module: nn.Module, before: Callable[..., Any] | None = None, after: Callable[..., Any] | None = None
+) -> AbstractContextManager[None]:
+    """Hooks a module that compiled code may call; the hooks themselves are not to become part of that code."""
+    disable: Callable[..., Any] = torch.compiler.disable
+    return hooked(module, before and disable(before), after and disable(after))
+
+
+@contextmanager
+def _uncompiled(module: nn.Module) -> Iterator[None]:
+    own = vars(module).get("forward")  # accelerate puts one there
+    # Compiled code does look at this attribute, and goes back to Python when it finds another one.
+    object.__setattr__(module, "forward", torch.compiler.disable(module.forward))
+    try:
+        yield
+    finally:
+        if own is None:
+            object.__delattr__(module, "forward")
+        else:
+            object.__setattr__(module, "forward", own)

@@ -1,0 +1,82 @@
+"""Greedy writing: the newest token of every answer goes in, until all have ended; ended rows leave the batch.
+
+Shapes: B rows of the batch, C answers in a row (the cuts of a sweep; absent elsewhere), V vocabulary.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Int
+from torch import Tensor, nn
+
+from taskpoint.errors import PlanError
+
+# A row leaves at the cost of copying what the others hold; it is paid when a quarter of the rows can go.
+_LEAVE_AT = 0.75
+
+
+class Ending:
+    """Which tokens end an answer, and what fills the places after it."""
+
+    def __init__(self, model: nn.Module, eos_token_id: int | list[int] | None) -> None:
+        """Takes the model's own end tokens where none are given."""
+        settings: Any = getattr(model, "generation_config", None)
+        if eos_token_id is None:
+            eos_token_id = getattr(settings, "eos_token_id", None)
+        self.tokens = torch.tensor([] if eos_token_id is None else eos_token_id, dtype=torch.long).reshape(-1)
+        pad = getattr(settings, "pad_token_id", None)
+        self.pad = int(pad if pad is not None else self.tokens[0] if self.tokens.numel() else 0)
+
+
+@runtime_checkable
+class Steps(Protocol):
+    """What reads the newest tokens."""
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """Logits after one more token of every answer. [B] -> [B, V], or [B, C] -> [B, C, V]."""
+
+    def keep(self, rows: Tensor) -> bool:
+        """Forgets all rows of the batch but these; False where all have to stay."""
+
+
+def write(first: Int[Tensor, "B ..."], steps: Steps, new: int, ending: Ending) -> Int[Tensor, "B ... new"]:
+    """Writes greedily until all answers have ended.
+
+    Args:
+        first: the first token of every answer. [B] or [B, C]
+        steps: reads the newest tokens.
+        new: longest answer.
+        ending: which tokens end an answer.
+
+    Returns:
+        Token ids, filled after the end of an answer. [B, new] or [B, C, new], `new` being the longest answer
+    """
+    tokens, ends = first, ending.tokens.to(first.device)
+    rows = torch.arange(first.shape[0], device=first.device)
+    finished = torch.zeros_like(tokens, dtype=torch.bool)
+    written = torch.full((*first.shape, new), ending.pad, dtype=first.dtype, device=first.device)
+    for place in range(new):
+        tokens = tokens.masked_fill(finished, ending.pad)
+        written[rows, ..., place] = tokens
+        finished = finished | torch.isin(tokens, ends)
+        if place + 1 == new or bool(finished.all()):
+            break
+        going = ~finished.flatten(1).all(1) if finished.ndim > 1 else ~finished
+        if int(going.sum()) <= _LEAVE_AT * len(rows):
+            left = going.nonzero()[:, 0]
+            if steps.keep(left):
+                rows, tokens, finished = rows[left], tokens[left], finished[left]
+        tokens = steps.step(tokens).argmax(-1)
+    return written[..., : place + 1]
+
+
+def check_new(max_new_tokens: int) -> None:
+    """Refuses a longest answer that is none.
+
+    Raises:
+        PlanError: not a whole number of at least 1.
+    """
+    if isinstance(max_new_tokens, bool) or not isinstance(max_new_tokens, int) or max_new_tokens < 1:
+        raise PlanError(f"max_new_tokens={max_new_tokens!r}; expected a whole number of at least 1")

@@ -1,0 +1,68 @@
+"""Reads a context that a test set shares: once, for all cuts.
+
+Shapes: T tokens of the context, P kept ones, K key heads, D head size, R cuts with keys of their own, N layers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor, nn
+from transformers.cache_utils import Cache, DynamicLayer
+
+from taskpoint.engine.check import exact
+from taskpoint.engine.forward import inputs_for, under_cut
+from taskpoint.engine.riding import Riding
+from taskpoint.engine.sharing_check import takes_apart
+from taskpoint.engine.swept import Keys, SweptContext
+from taskpoint.errors import PlanError
+from taskpoint.models.anatomy import anatomy
+
+
+@torch.inference_mode()
+def read_context(model: nn.Module, tokens: Int[Tensor, "1 T"], drop: Bool[Tensor, "1 T"]) -> SweptContext:
+    """Reads a context once, for sweeps over many prompts that begin with it.
+
+    Args:
+        model: any transformers decoder with a language-model head.
+        tokens: the context. [1, T]
+        drop: True for its hidden tokens; all of them may be hidden. [1, T]
+
+    Returns:
+        The context; pass it to `sweep_last_logits` and `sweep_generate`.
+
+    Raises:
+        PlanError: the shapes do not fit, or the model is under a cut.
+        ModelError: the model's layers are not found.
+    """
+    parts = anatomy(model)
+    if tokens.shape != drop.shape or tokens.shape[0] != 1 or not tokens.numel():
+        raise PlanError(
+            f"tokens have shape {list(tokens.shape)} and drop {list(drop.shape)}; expected one row of the same length"
+        )
+    if not (exact(model) and takes_apart(model)):
+        return SweptContext(tokens[0], drop[0], None, None)
+    base: list[Any] = [DynamicLayer() for _ in parts.layers]
+    named = inputs_for(model, None, last=1) | {"past_key_values": Cache(layers=list(base)), "use_cache": True}
+    kept = ~drop[0]
+    if not bool((drop[0].cumsum(0) > 0)[kept].any()):
+        with under_cut(parts):
+            model(tokens, **named)
+        places = kept.nonzero()[:, 0]
+        all_keys = tuple((layer.keys, layer.values) for layer in base)
+        return SweptContext(tokens[0], drop[0], all_keys, tuple(_at(keys, places) for keys in all_keys))
+    own: list[Any] = [DynamicLayer() for _ in parts.layers]
+    with Riding(parts, kept[None], 0, False, {named["past_key_values"]: Cache(layers=list(own))}).hooks():
+        model(tokens, **named)
+    return SweptContext(
+        tokens[0],
+        drop[0],
+        tuple((layer.keys, layer.values) for layer in base),
+        tuple((layer.keys, layer.values) for layer in own),
+    )
+
+
+def _at(keys: Keys, places: Tensor) -> Keys:
+    return tuple(part.index_select(-2, places.to(part.device)) for part in keys)  # type: ignore[return-value]

@@ -1,0 +1,126 @@
+"""From the rows of a `bench` run to what its reports show; needs no model.
+
+The ideal is counted (analysis.cost): for the prompt in operations, for a decoding step in bytes, because a step
+multiplies each matrix with a single token and waits for memory, not for arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from taskpoint.analysis.cost import Cost, decode_cost, prefill_cost
+from taskpoint.analysis.shape import ModelShape
+from taskpoint.errors import RunFolderError, SettingError
+from taskpoint.experiments.bench_rows import CUT, DENSE, LAYOUT
+from taskpoint.report.bench_view import BenchLine, BenchView, Ratio
+from taskpoint.results.folder import RunFolder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def view_of_folder(path: str | Path) -> BenchView:
+    """The view of a run folder.
+
+    Raises:
+        RunFolderError: there is no benchmark there, or it was interrupted before its first ratio.
+    """
+    folder = RunFolder.read(path, LAYOUT)
+    if folder.manifest.kind != "bench":
+        raise RunFolderError(f"{path} holds a run of {folder.manifest.kind!r}; give the folder of a benchmark")
+    return view_of(folder.frame(), folder.manifest.config, folder.manifest.versions)
+
+
+def view_of(rows: pd.DataFrame, config: Mapping[str, Any], versions: Mapping[str, str]) -> BenchView:
+    """Everything that reports show, from rows and configuration.
+
+    Raises:
+        RunFolderError: the run was interrupted before its first ratio.
+    """
+    ideals, reason = _ideals(config)
+    lines = []
+    for key, found in rows.groupby(["batch", "context"]):
+        batch, context = (int(part) for part in key)
+        dense = found[found["side"] == DENSE].sort_values("round")
+        for cut, under in found[found["side"] == CUT].groupby("cut"):
+            ideal = ideals.of(batch, context, int(cut)) if ideals else {}
+            measures = _measures(dense, under.sort_values("round", ascending=False), ideal)
+            lines.append(BenchLine(batch, context, int(cut), measures))
+    if not lines:
+        raise RunFolderError("the run has no complete ratio yet; run the same command again to continue it")
+    return BenchView(
+        model=str(config["model"]),
+        num_layers=int(config["num_layers"]),
+        query=int(config["query"]),
+        new=int(config["new"]),
+        rounds=int(config["rounds"]),
+        lines=tuple(lines),
+        settings=dict(config),
+        versions=dict(versions),
+        no_ideal=reason,
+    )
+
+
+def _measures(
+    dense: pd.DataFrame, under: pd.DataFrame, ideal: Mapping[str, tuple[float | None, float | None]]
+) -> Mapping[str, Ratio]:
+    measures = {}
+    columns = {"prefill": "prefill_seconds", "decode": "decode_seconds", "kv": "kv_bytes", "peak": "peak_bytes"}
+    for name, column in columns.items():
+        above = dense[column].dropna().to_numpy(dtype=np.float64)  # [rounds]
+        below = under[column].dropna().to_numpy(dtype=np.float64)  # [rounds]
+        if not len(above) or len(above) != len(below):  # a device that does not tell its peak
+            continue
+        low, middle, high = np.quantile(above / below, [0.25, 0.5, 0.75])
+        counted, flops = ideal.get(name, (None, None))
+        measures[name] = Ratio(
+            dense=float(np.median(above)),
+            under_cut=float(np.median(below)),
+            ratio=float(middle),
+            low=float(low),
+            high=float(high),
+            ideal=counted,
+            ideal_flops=flops,
+        )
+    return measures
+
+
+class _Ideals:
+    """What counting gives for one run."""
+
+    def __init__(self, shape: ModelShape, dtype: str, query: int, new: int) -> None:
+        self._shape, self._dtype, self._query, self._new = shape, dtype, query, new
+
+    def of(self, batch: int, context: int, cut: int) -> Mapping[str, tuple[float | None, float | None]]:
+        """By measure: the ideal ratio, and the one of operations."""
+        shape, tokens = self._shape, context + self._query
+
+        def steps(hidden: int) -> list[Cost]:
+            return [
+                decode_cost(shape, tokens + step, hidden, cut, batch=batch, dtype=self._dtype)
+                for step in range(self._new)
+            ]
+
+        dense, under = steps(0), steps(context)
+        read = prefill_cost(shape, tokens).flops / prefill_cost(shape, tokens, context, cut).flops
+        moved = sum(cost.moved_bytes for cost in dense) / sum(cost.moved_bytes for cost in under)
+        flops = sum(cost.flops for cost in dense) / sum(cost.flops for cost in under)
+        stored = dense[-1].kv_bytes / under[-1].kv_bytes
+        return {"prefill": (read, read), "decode": (moved, flops), "kv": (stored, None)}
+
+
+def _ideals(config: Mapping[str, Any]) -> tuple[_Ideals | None, str | None]:
+    """The counting of a run, or why there is none."""
+    shape = config["shape"]
+    if isinstance(shape, str):
+        return None, shape
+    found = _Ideals(ModelShape.from_json(shape), str(config["dtype"]), int(config["query"]), int(config["new"]))
+    try:
+        found.of(1, 1, 0)
+    except SettingError as error:
+        return None, f"the ideal is not known for this model: {error}"
+    return found, None

@@ -1,0 +1,147 @@
+"""What a model and a tokenizer are known by again: enough to notice a fine-tuned copy, cheap enough for every start.
+
+Sampled are 1,024 numbers of every tensor of the model's state, spread over it evenly; smaller tensors are taken whole.
+Training, merging an adapter and quantising change nearly every number of the tensors that they touch, so a copy
+that went through any of them differs. An edit of a few single numbers may go unseen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from taskpoint.errors import TokenizerError
+
+_SAMPLES = 1024
+# Steps by the golden ratio fall evenly into any interval, also one of rows or columns (Weyl's equidistribution).
+_STEP = 0.6180339887498949
+
+# Entries of a config that change with where and how a model was loaded, and not with what it computes.
+_INCIDENTAL = frozenset(
+    {"_name_or_path", "architectures", "dtype", "id2label", "label2id", "output_attentions", "output_hidden_states"}
+    | {"problem_type", "return_dict", "torch_dtype", "transformers_version", "use_cache"}
+    | {"bos_token_id", "eos_token_id", "pad_token_id"}
+)
+
+
+@dataclass(frozen=True)
+class ModelFingerprint:
+    """What a model is known by.
+
+    Attributes:
+        family: the model type.
+        dtype: of its weights, such as "float32".
+        config: the entries of its config that decide what it computes, as JSON values.
+        weights: for every tensor of its state the SHA-256 (16 digits) of type, shape and sampled numbers.
+    """
+
+    family: str
+    dtype: str
+    config: Mapping[str, object]
+    weights: Mapping[str, str]
+
+    def as_json(self) -> dict[str, object]:
+        """The same as JSON values; `ModelFingerprint(**values)` reads them back."""
+        return asdict(self)
+
+    def difference(self, other: ModelFingerprint) -> str | None:
+        """How another model differs from this one, in words; None where nothing tells them apart.
+
+        Config entries that only one of the two has do not count: newer versions of transformers add some.
+        """
+        if self.family != other.family:
+            return f"it is a {other.family}, not a {self.family}"
+        for name in sorted(self.config.keys() & other.config.keys()):
+            if self.config[name] != other.config[name]:
+                return f"its {name} is {_short(other.config[name])}, not {_short(self.config[name])}"
+        if self.dtype != other.dtype:
+            return f"it is loaded in {other.dtype}, not in {self.dtype}"
+        names = sorted(self.weights.keys() | other.weights.keys())
+        changed = [name for name in names if self.weights.get(name) != other.weights.get(name)]
+        if changed:
+            return f"{len(changed)} of its {len(names)} weights differ, such as {changed[0]}: a fine-tuned copy?"
+        return None
+
+
+def model_fingerprint(model: nn.Module) -> ModelFingerprint:
+    """The fingerprint of a transformers model; weights that are offloaded are read in for it, module by module."""
+    whole: Any = model
+    config = whole.config.get_text_config()
+    plain: dict[str, object] = json.loads(json.dumps(config.to_dict(), default=str, sort_keys=True))
+    return ModelFingerprint(
+        family=str(config.model_type),
+        dtype=str(whole.dtype).removeprefix("torch."),
+        config={name: value for name, value in plain.items() if name not in _INCIDENTAL},
+        weights={name: _digest(tensor) for name, tensor in _state(model)},
+    )
+
+
+def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
+    """SHA-256 of all that a fast tokenizer does to a text, and of its chat template.
+
+    Raises:
+        TokenizerError: it is not a fast one.
+    """
+    backend: Any = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise TokenizerError(
+            f"{type(tokenizer).__name__} is not a fast tokenizer; load a model that has a tokenizer.json"
+        )
+    # Padding and truncation are what the last call asked for.
+    said = {key: value for key, value in json.loads(backend.to_str()).items() if key not in ("padding", "truncation")}
+    said["chat_template"] = getattr(tokenizer, "chat_template", None)
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _state(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    wanted = set(model.state_dict())  # buffers that are not saved, such as rotary frequencies, may change in use
+    for prefix, module in model.named_modules():
+        with _at_hand(module):
+            own = (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False))
+            for name, tensor in own:
+                full = f"{prefix}.{name}" if prefix else name
+                if full in wanted:
+                    yield full, tensor.detach()
+
+
+def _at_hand(module: nn.Module) -> AbstractContextManager[Any]:
+    """Reads in the weights of a module that accelerate has put away for as long as the module does not run."""
+    if not any(parameter.is_meta for parameter in module.parameters(recurse=False)):
+        return nullcontext()
+    from accelerate.utils import align_module_device  # type: ignore[import-untyped]
+
+    held: AbstractContextManager[Any] = align_module_device(module)
+    return held
+
+
+def _digest(tensor: Tensor) -> str:
+    found = hashlib.sha256(f"{tensor.dtype} {list(tensor.shape)}".encode())
+    for part in _parts(tensor):
+        flat = part.reshape(-1)
+        if flat.numel() > _SAMPLES:
+            places = (torch.arange(_SAMPLES, dtype=torch.float64) * _STEP).frac() * flat.numel()
+            flat = flat[places.long().to(flat.device)]
+        found.update(flat.cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()[:16]
+
+
+def _parts(tensor: Tensor) -> Iterator[Tensor]:
+    """The plain tensors that a quantised tensor is made of; a plain tensor itself."""
+    if type(tensor) is Tensor or not hasattr(tensor, "__tensor_flatten__"):
+        yield tensor
+        return
+    for name in tensor.__tensor_flatten__()[0]:
+        yield from _parts(getattr(tensor, name))
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

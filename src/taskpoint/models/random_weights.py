@@ -1,0 +1,85 @@
+"""A decoder of a given shape with random weights: for what depends on sizes alone, such as time and memory."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
+
+from taskpoint.errors import SettingError
+from taskpoint.models.device import usable_device
+
+_FORM = re.compile(r"llama:(\d+)x(\d+)((?:,[a-z]+=\d+)*)")
+_SIZES = ("heads", "kv", "mlp", "vocab")
+_DTYPES = ("float32", "bfloat16", "float16")
+# The head size of the Llama models below 7B (Touvron et al. 2023) and of GPT-2.
+_HEAD = 64
+# As many positions as Llama 3.1 (2024) was made for; rotary positions cost no weights.
+_POSITIONS = 131_072
+
+
+def random_decoder(
+    spec: str, *, dtype: str | torch.dtype | None = None, device: str | torch.device | None = None
+) -> PreTrainedModel:
+    """A Llama decoder of a given shape whose weights are random numbers; the same ones each time.
+
+    Args:
+        spec: `llama:LAYERSxWIDTH`, then as many as wanted of `,heads=`, `,kv=`, `,mlp=`, `,vocab=`. Such as
+            `llama:16x512`, or for the shape of Llama-3.1-8B `llama:32x4096,heads=32,kv=8,mlp=14336,vocab=128256`.
+            What is left out: heads of 64, as many key and value heads as heads, an MLP of 8/3 of the width rounded up
+            to 256 (Touvron et al. 2023), 32000 tokens.
+        dtype: float32 (None), bfloat16 or float16.
+        device: Where the weights are made; None for the CPU.
+
+    Returns:
+        The model, in evaluation mode.
+
+    Raises:
+        SettingError: A spec of another form, sizes that do not fit together, an unknown dtype or device.
+    """
+    kind = str(dtype or "float32").removeprefix("torch.")
+    if kind not in _DTYPES:
+        raise SettingError(f"dtype is {kind!r}; expected one of {', '.join(_DTYPES)}")
+    place = usable_device(device or "cpu")
+    config = _config(spec)
+    with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []), place:
+        torch.manual_seed(0)
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, kind))
+    model.eval()
+    return model
+
+
+def _config(spec: str) -> Any:
+    form = _FORM.fullmatch(spec.replace(" ", ""))
+    if form is None:
+        raise SettingError(
+            f"shape is {spec!r}; expected llama:LAYERSxWIDTH, such as llama:16x512 or llama:32x4096,heads=32,kv=8"
+        )
+    layers, width = int(form[1]), int(form[2])
+    named = {name: int(value) for name, _, value in (part.partition("=") for part in form[3].split(",") if part)}
+    unknown = sorted(set(named) - set(_SIZES))
+    if unknown:
+        raise SettingError(f"shape {spec!r} names {unknown[0]}; its sizes are {', '.join(_SIZES)}")
+    heads = named.get("heads", max(1, width // _HEAD))
+    kv = named.get("kv", heads)
+    if min(layers, width, heads, kv, *named.values()) < 1:
+        raise SettingError(f"shape {spec!r} has a size of 0; expected at least 1")
+    # Rotary positions turn pairs of numbers.
+    if width % heads or heads % kv or width // heads % 2:
+        raise SettingError(
+            f"shape {spec!r} has {heads} heads and kv={kv} for a width of {width}; expected heads that divide the "
+            "width into even sizes, and kv that divides heads"
+        )
+    return LlamaConfig(
+        num_hidden_layers=layers,
+        hidden_size=width,
+        num_attention_heads=heads,
+        num_key_value_heads=kv,
+        intermediate_size=named.get("mlp", -(-8 * width // (3 * 256)) * 256),
+        vocab_size=named.get("vocab", 32_000),
+        max_position_embeddings=_POSITIONS,
+        bos_token_id=None,
+        eos_token_id=None,
+    )

@@ -1,0 +1,102 @@
+"""Invariants 1 and 5 for every family: cutting and sweeping equal masking, and masking hides.
+
+Compact on purpose: three layers, all holes in one batch, each cut run once; a few families are tested in full elsewhere.
+Run with `-s` to see the largest differences, as docs/families.md lists them.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+import pytest
+import torch
+from families import EVERY_CASE, FEW_LAYERS, TOKENS, VOCAB, Prompt, fresh, inputs
+
+from taskpoint.engine.compare import prompts
+from taskpoint.engine.covered import COVERED_FAMILIES
+from taskpoint.engine.reference import mask_context
+from taskpoint.engine.soundness import unsound
+from taskpoint.engine.sweep import sweep_logits
+from taskpoint.engine.sweep_decode import sweep_generate
+from taskpoint.engine.truncated import cut_context
+from taskpoint.models.anatomy import anatomy
+
+CUTS = range(FEW_LAYERS + 1)
+STEPS = 3
+
+
+def _prompts() -> tuple[Prompt, ...]:
+    """One alone; holes at the start, in the middle, in pieces, all but one token, at random; the same, padded."""
+    random = torch.Generator().manual_seed(1)
+    place = torch.arange(TOKENS)
+    pieces = (place > 1) & (place < 8) | (place == 10) | (place > 12) & (place < 15)
+    scattered = torch.rand(2, TOKENS, generator=random) < 0.5
+    drop = torch.stack([place < 12, (place > 4) & (place < 14), pieces, place < TOKENS - 1, *scattered])
+    drop[:, -1] = False
+    ids = torch.randint(3, VOCAB, drop.shape, generator=random)
+    mask = (place >= torch.tensor([0, 4, 2, 3, 5, 0])[:, None]).long()
+    return Prompt(ids[2:3], drop[2:3]), Prompt(ids, drop), Prompt(ids, drop & mask.bool(), mask)
+
+
+ONE, EVERY, RAGGED = PROMPTS = _prompts()
+
+
+def run(model: Any, prompt: Prompt, context: AbstractContextManager[Any], tokens: Any = None) -> tuple[Any, Any]:
+    """Logits of the kept tokens and of greedy steps, or of steps over `tokens`; and the tokens. [kept + B * S, vocab]"""
+    with context:
+        out = model(prompt.input_ids, **inputs(model, prompt.mask), use_cache=True)
+        logits, written = [out.logits[prompt.kept]], [out.logits[:, -1].argmax(-1)]
+        for step in range(STEPS):
+            seen = None if prompt.mask is None else torch.nn.functional.pad(prompt.mask, (0, step + 1), value=1)
+            newest = written[-1] if tokens is None else tokens[:, step]
+            named = inputs(model, seen, 1) | {"past_key_values": out.past_key_values, "use_cache": True}
+            out = model(newest[:, None], **named)
+            logits.append(out.logits[:, -1])
+            written.append(out.logits[:, -1].argmax(-1))
+    return torch.cat(logits), torch.stack(written, dim=1)
+
+
+def far(a: torch.Tensor, b: torch.Tensor) -> float:
+    assert a.isfinite().all()
+    return float((a - b).abs().max())
+
+
+@pytest.mark.parametrize(("name", "attention"), EVERY_CASE)
+@torch.inference_mode()
+def test_cutting_and_sweeping_equal_masking(name: str, attention: str) -> None:
+    model = fresh(name, attention, FEW_LAYERS)
+    assert model.config._attn_implementation == attention
+    prefill = decode = sweep = 0.0
+    for prompt in PROMPTS:
+        arguments, kept = (prompt.input_ids, prompt.drop, prompt.mask), int(prompt.kept.sum())
+        swept = sweep_logits(model, *arguments)
+        answers = sweep_generate(model, *arguments, max_new_tokens=STEPS + 1)
+        last = prompt.kept.sum(1).cumsum(0) - 1
+        for cut in CUTS:
+            masked, tokens = run(model, prompt, mask_context(model, cut, prompt.drop))
+            gone, _ = run(model, prompt, cut_context(model, cut, prompt.drop), tokens)
+            prefill = max(prefill, far(gone[:kept], masked[:kept]))
+            decode = max(decode, far(gone[kept:], masked[kept:]))
+            sweep = max(sweep, far(swept[cut], masked[last]))
+            assert torch.equal(answers[cut], tokens), cut
+    print(f"{name} {attention}: prefill {prefill:.1e}, decoding {decode:.1e}, sweep {sweep:.1e}")
+    assert max(prefill, decode, sweep) <= 1e-5  # asked for is 1e-4
+
+
+@pytest.mark.parametrize(("name", "attention"), EVERY_CASE)
+@torch.inference_mode()
+def test_masking_hides_wholly_and_every_layer_of_a_cut_matters(name: str, attention: str) -> None:
+    """Otherwise the two could agree on something else, or on nothing."""
+    model = fresh(name, attention, FEW_LAYERS)
+    parts = anatomy(model)
+    assert unsound(model, parts, prompts(model, 12)[0], list(CUTS[:-1]), share=1e-4) is None
+    logits = sweep_logits(model, RAGGED.input_ids, RAGGED.drop, RAGGED.mask)  # [C, B, vocab]
+    for lower in CUTS[:-1]:
+        assert far(logits[lower], logits[lower + 1]) > 0.05
+    assert far(logits[0], logits[-1]) > 0.3
+
+
+def test_the_families_that_skip_the_self_check_are_those_tested_here() -> None:
+    families = {anatomy(fresh(case.values[0], None, FEW_LAYERS)).family for case in EVERY_CASE}
+    assert families == COVERED_FAMILIES

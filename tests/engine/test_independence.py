@@ -1,0 +1,293 @@
+"""Cuts leave nothing behind and do not meet: memory, threads, Ctrl-C, compiled code, two models at once."""
+
+from __future__ import annotations
+
+import gc
+import signal
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import jaxtyping
+import pytest
+import torch
+from families import LAYERS, PROMPTS, TOKENS, Prompt, family, fresh, inputs, untouched
+
+from taskpoint.engine.forward import hooked
+from taskpoint.engine.reference import mask_context
+from taskpoint.engine.sweep import sweep_logits
+from taskpoint.engine.truncated import cut_context
+from taskpoint.errors import ModelError, PlanError
+from taskpoint.models.anatomy import anatomy
+
+CONTEXTS = pytest.mark.parametrize("context", [cut_context, mask_context])
+RAGGED = PROMPTS["ragged, rows differ"]
+
+
+@pytest.fixture(autouse=True)
+def _shapes_are_not_checked_for_users() -> Iterator[None]:
+    """The tests' own type checks remember what they have seen."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+def answer(model: Any, prompt: Prompt, **settings: Any) -> torch.Tensor:
+    tokens: torch.Tensor = model.generate(
+        prompt.input_ids, **prompt.padding, **{"max_new_tokens": 4, "do_sample": False} | settings
+    )
+    return tokens
+
+
+def alive() -> tuple[int, int, int]:
+    """Objects, tensors, and bytes of tensors that Python can reach."""
+    gc.collect()
+    everything = gc.get_objects()
+    tensors = [thing for thing in everything if type(thing) in (torch.Tensor, torch.nn.Parameter)]
+    return len(everything), len(tensors), sum(t.untyped_storage().nbytes() for t in tensors)
+
+
+@pytest.mark.parametrize(("context", "cuts"), [(cut_context, 200), (mask_context, 40)])
+def test_two_hundred_cuts_in_a_row_leave_no_object_and_no_tensor(context: Any, cuts: int) -> None:
+    """In all that a cut may go through: a plain call, `generate`, an error, a backward pass."""
+    model, prompt = fresh("llama"), RAGGED
+
+    def use(index: int) -> None:
+        with context(model, index % LAYERS, prompt.drop):
+            if index % 4 == 0:
+                answer(model, prompt, max_new_tokens=2)
+            elif index % 4 == 1:
+                model(prompt.input_ids, **inputs(model, prompt.mask), labels=prompt.input_ids).loss.backward()
+            elif index % 4 == 2:
+                with pytest.raises(PlanError):
+                    model(prompt.input_ids[:, 1:])
+            else:
+                model(prompt.input_ids, **inputs(model, prompt.mask), use_cache=True)
+
+    for index in range(8):  # gradients, and whatever is set up once
+        use(index)
+    counts = [alive()]
+    for index in range(cuts):
+        use(index)
+        if (index + 1) % (cuts // 4) == 0:
+            counts.append(alive())
+    assert len({count[1:] for count in counts}) == 1, "tensors"
+    growth = [after[0] - before[0] for before, after in zip(counts, counts[1:], strict=False)]
+    # Caches of Python and of the library fill now and then; what every cut leaves would grow in every quarter.
+    assert min(growth) < cuts // 8, growth
+
+
+@torch.inference_mode()
+def test_a_cut_lets_go_of_a_cache_while_its_block_goes_on() -> None:
+    model, prompt = family("llama"), RAGGED
+    for context in (cut_context, mask_context):
+        with context(model, 2, prompt.drop):
+            out = model(prompt.input_ids, **inputs(model, prompt.mask), use_cache=True)
+            held = weakref.ref(out.past_key_values)
+            del out
+            gc.collect()
+            assert held() is None
+
+
+@CONTEXTS
+def test_two_models_in_two_threads_do_not_meet(context: Any) -> None:
+    models, cuts = (fresh("llama"), fresh("gpt2")), (1, 3)
+    prompts = PROMPTS["pieces"], RAGGED
+    alone = []
+    for model, cut, prompt in zip(models, cuts, prompts, strict=True):
+        with context(model, cut, prompt.drop):
+            alone.append(answer(model, prompt))
+    found: dict[int, list[torch.Tensor]] = {0: [], 1: []}
+    start = threading.Barrier(2)
+
+    def work(index: int) -> None:
+        start.wait()
+        for _ in range(4):
+            with context(models[index], cuts[index], prompts[index].drop):
+                found[index].append(answer(models[index], prompts[index]))
+
+    in_threads(work)
+    for index, expected in enumerate(alone):
+        assert len(found[index]) == 4
+        assert all(torch.equal(tokens, expected) for tokens in found[index])
+
+
+@CONTEXTS
+def test_two_threads_may_generate_inside_one_block(context: Any) -> None:
+    """Their forward calls take turns layer by layer here, so that one would meet the state of the other."""
+    model = fresh("llama")
+    prompts = [RAGGED, Prompt(RAGGED.input_ids.flip(0), RAGGED.drop, RAGGED.mask)]
+    expected = []
+    for prompt in prompts:
+        with context(model, 2, prompt.drop):
+            expected.append(answer(model, prompt))
+    turns = threading.Barrier(2)
+    found: dict[int, torch.Tensor] = {}
+
+    def wait(*_: Any) -> None:
+        turns.wait(timeout=60)
+
+    def work(index: int) -> None:
+        found[index] = answer(model, prompts[index])
+
+    layers = anatomy(model).layers
+    with context(model, 2, RAGGED.drop), hooked(layers[1], before=wait), hooked(layers[3], before=wait):
+        in_threads(work)
+    assert all(torch.equal(found[index], tokens) for index, tokens in enumerate(expected))
+
+
+def in_threads(work: Any) -> None:
+    threads = [threading.Thread(target=work, args=(index,)) for index in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_a_cache_of_a_thread_that_failed_is_closed_with_the_block() -> None:
+    model, caches = fresh("llama"), []
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    def work(index: int) -> None:
+        from transformers import DynamicCache
+
+        caches.append(DynamicCache())
+        with pytest.raises(KeyboardInterrupt):
+            model(PROMPTS["pieces"].input_ids, past_key_values=caches[-1])
+
+    with cut_context(model, 2, PROMPTS["pieces"].drop), hooked(anatomy(model).layers[4], before=stop):
+        in_threads(work)
+    for cache in caches:
+        with pytest.raises(PlanError, match="cut that is over"):
+            model(PROMPTS["pieces"].input_ids[:, :1], past_key_values=cache)
+
+
+@CONTEXTS
+@pytest.mark.parametrize("where", ["layer", "processor", "streamer"])
+def test_ctrl_c_anywhere_inside_leaves_the_model_as_it_was(context: Any, where: str) -> None:
+    model, prompt = fresh("gpt2"), Prompt(RAGGED.input_ids[:1], RAGGED.drop[:1])
+    expected = answer(model, prompt)
+
+    class Stop:
+        def __call__(self, *_: Any) -> None:
+            raise KeyboardInterrupt
+
+        put = end = __call__
+
+    settings: dict[str, Any] = {"processor": {"logits_processor": [Stop()]}, "streamer": {"streamer": Stop()}}
+    with untouched(model), pytest.raises(KeyboardInterrupt), context(model, 2, prompt.drop):
+        if where == "layer":
+            with hooked(anatomy(model).layers[3], before=Stop()):
+                answer(model, prompt)
+        answer(model, prompt, **settings[where])
+    assert torch.equal(answer(model, prompt), expected)
+
+
+def test_a_block_that_catches_ctrl_c_goes_on_where_it_was() -> None:
+    model, prompt = fresh("llama"), RAGGED
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    for context in (cut_context, mask_context):
+        with context(model, 2, prompt.drop):
+            expected = answer(model, prompt)
+            with pytest.raises(KeyboardInterrupt), hooked(anatomy(model).layers[3], before=stop):
+                answer(model, prompt)
+            assert torch.equal(answer(model, prompt), expected)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_real_interrupt_at_any_moment_leaves_the_model_as_it_was() -> None:
+    """Blocks are opened, used and closed in a loop while signals come in from outside."""
+    model, prompt = fresh("llama"), RAGGED
+    answer(model, prompt)
+    delays = [0.0005 + 0.0013 * index for index in range(40)]
+    with untouched(model):
+        for delay in delays:
+            with pytest.raises(KeyboardInterrupt), interrupted(delay):
+                while True:
+                    with cut_context(model, 2, prompt.drop):
+                        answer(model, prompt, max_new_tokens=2)
+
+
+@contextmanager
+def interrupted(delay: float) -> Iterator[None]:
+    """Sends this process what Ctrl-C sends, after some seconds."""
+    old = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, delay)
+        yield
+        time.sleep(1)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, old)
+
+
+def test_functions_that_were_compiled_run_under_the_cut_and_are_themselves_again_after_it() -> None:
+    """Compiled code sees no hooks: compiled before, it would pass the cut by; inside, it would keep it for ever."""
+    model, prompt = fresh("llama"), PROMPTS["pieces"]
+
+    def logits(function: Any) -> torch.Tensor:
+        return function(prompt.input_ids).logits[prompt.kept].detach()
+
+    ordinary = logits(model)
+    for context in (cut_context, mask_context):
+        torch.compiler.reset()
+        before, inside = torch.compile(model, backend="eager"), torch.compile(model, backend="eager")
+        assert torch.equal(logits(before), ordinary)
+        with context(model, 2, prompt.drop):
+            cut = logits(model)
+            assert torch.equal(logits(before), cut)
+            assert torch.equal(logits(inside), cut)
+        assert torch.equal(logits(before), ordinary)
+        assert torch.equal(logits(inside), ordinary)
+        assert not torch.allclose(cut, ordinary, atol=1e-2)
+    torch.compiler.reset()
+
+
+@pytest.mark.parametrize("part", ["decoder", "function around the model"])
+def test_other_compiled_code_runs_under_the_cut_too(part: str) -> None:
+    model, prompt = fresh("llama"), PROMPTS["pieces"]
+    torch.compiler.reset()
+    parts = {"decoder": model.model, "function around the model": lambda ids: model(ids, labels=ids)}
+    compiled = torch.compile(parts[part], backend="eager")
+
+    def result(function: Any) -> torch.Tensor:
+        out = function(prompt.input_ids)
+        return out.loss.detach() if part != "decoder" else out.last_hidden_state[prompt.kept].detach()
+
+    ordinary = result(compiled)
+    with cut_context(model, 2, prompt.drop):
+        torch.testing.assert_close(result(compiled), result(parts[part]))
+    torch.testing.assert_close(result(compiled), ordinary)
+    torch.compiler.reset()
+
+
+@pytest.mark.parametrize("how", ["wrapped", "in place", "one layer"])
+def test_a_compiled_model_is_refused(how: str) -> None:
+    model, drop = fresh("llama"), PROMPTS["pieces"].drop
+    if how == "wrapped":
+        model = torch.compile(model, backend="eager")
+    elif how == "in place":
+        model.compile(backend="eager")
+    else:
+        model.model.layers[3].compile(backend="eager")
+    ids = PROMPTS["pieces"].input_ids
+    for use in (lambda: cut_context(model, 2, drop).__enter__(), lambda: sweep_logits(model, ids, drop)):
+        with pytest.raises(ModelError, match=r"compiled.*pass the model as it was") as caught:
+            use()
+        assert "\n" not in str(caught.value)
+
+
+@CONTEXTS
+def test_a_layer_that_runs_outside_of_its_model_is_refused(context: Any) -> None:
+    model = family("llama")
+    with context(model, 2, RAGGED.drop), pytest.raises(PlanError, match="ran by itself"):
+        anatomy(model).layers[3](torch.zeros(3, TOKENS, 32))

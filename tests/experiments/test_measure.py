@@ -1,0 +1,93 @@
+"""Reading a common context once changes no answer and no score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+import taskpoint as tp
+from taskpoint.engine.forward import hooked
+from taskpoint.experiments import grouping, measure
+from taskpoint.experiments.grouping import Group, groups
+from taskpoint.experiments.measure import Measure
+from taskpoint.models.anatomy import anatomy
+from taskpoint.models.loading import LanguageModel
+from taskpoint.prompts.encode import encode_many
+from taskpoint.prompts.segments import Segment, SegmentedPrompt
+from taskpoint.prompts.selector import parse_selector
+from taskpoint.prompts.template import template
+
+QA = template("qa")
+
+
+def prompts(lm: LanguageModel, name: str, count: int, answers: bool = False) -> list[SegmentedPrompt]:
+    task = tp.task(name)
+    items = task.items(count)
+    contents = [task.content(item, 3, 0, instruction=False) for item in items]
+    return encode_many(lm.tokenizer, QA, contents, [item.answers[0] for item in items] if answers else None)
+
+
+def hidden(given: Sequence[SegmentedPrompt]) -> list[np.ndarray]:
+    return [parse_selector("examples").mask(prompt) for prompt in given]
+
+
+def test_prompts_with_the_same_examples_are_one_group_and_few_of_a_kind_go_together(lm: LanguageModel) -> None:
+    alike, mixed = prompts(lm, "lexicon:plural", 12), prompts(lm, "lexicon", 20)
+    given = [*alike, *mixed]
+    found = groups(given, hidden(given))
+    assert sorted(row for group in found for row in group.rows) == list(range(len(given)))
+    shared = [group for group in found if group.context]
+    assert len(shared) == 1
+    assert set(range(12)) <= set(shared[0].rows)
+    assert found[-1].context == 0
+    for row in shared[0].rows:
+        assert (given[row].segments[: shared[0].context] < Segment.QUERY).all()
+        assert given[row].segments[shared[0].context] == Segment.QUERY
+
+
+def test_the_same_tokens_hidden_otherwise_are_no_group(lm: LanguageModel) -> None:
+    alike = prompts(lm, "lexicon:plural", 12)
+    masks = hidden(alike)
+    masks[3] = np.zeros_like(masks[3])
+    found = groups(alike, masks)
+    assert found == [Group((0, 1, 2, 4, 5, 6, 7, 8, 9, 10, 11), found[0].context), Group((3,), 0)]
+
+
+@pytest.mark.parametrize("cuts", [tuple(range(13)), (0, 12)])
+def test_a_shared_context_changes_no_answer_and_no_score(
+    lm: LanguageModel, monkeypatch: pytest.MonkeyPatch, cuts: tuple[int, ...]
+) -> None:
+    asked = prompts(lm, "lexicon:english-french", 12)
+    answered = prompts(lm, "lexicon:english-french", 12, answers=True)
+    found = []
+    for share_from in (8, 1000):
+        monkeypatch.setattr(grouping, "_SHARE_FROM", share_from)
+        one = Measure(lm, QA, 5)
+        found.append((one.answers(asked, hidden(asked), cuts), one.reference(answered, hidden(answered), cuts)))
+    (texts, scores), (plain_texts, plain_scores) = found
+    assert texts == plain_texts
+    assert texts[0] != texts[-1]  # otherwise the cut shows nothing
+    np.testing.assert_allclose(scores.logprob, plain_scores.logprob, atol=1e-3)
+    np.testing.assert_array_equal(scores.rank, plain_scores.rank)
+
+
+def test_scoring_in_parts_changes_no_score(lm: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = prompts(lm, "lexicon:english-french", 12, answers=True)
+    cuts = tuple(range(13))
+    whole = Measure(lm, QA, 5).reference(answered, hidden(answered), cuts)
+    monkeypatch.setattr(measure, "_MOST_LOGITS", 1)
+    parts = Measure(lm, QA, 5).reference(answered, hidden(answered), cuts)
+    np.testing.assert_allclose(parts.logprob, whole.logprob, atol=1e-3)
+    np.testing.assert_array_equal(parts.rank, whole.rank)
+
+
+def test_the_context_of_a_test_set_is_read_once(lm: LanguageModel) -> None:
+    asked = prompts(lm, "lexicon:english-french", 16)
+    one = Measure(lm, QA, 3)
+    one.answers(asked[:8], hidden(asked[:8]), tuple(range(13)))
+    read: list[int] = []
+    with hooked(anatomy(lm.model).layers[0], before=lambda layer, args, kwargs: read.append(args[0].shape[1])):
+        one.answers(asked[8:], hidden(asked[8:]), tuple(range(13)))
+    assert max(read) < min(len(prompt) for prompt in asked)
