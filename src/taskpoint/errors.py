@@ -25,7 +25,7 @@ class SettingError(TaskpointError):
 
 
 class DataError(TaskpointError):
-    """A file of examples, queries or words that is missing or malformed; the message names the file and the line."""
+    """A file of examples, queries, words or a compiled prompt that is missing or malformed; the message names it."""
 
 
 class PromptError(TaskpointError):
@@ -33,11 +33,11 @@ class PromptError(TaskpointError):
 
 
 class TokenizerError(TaskpointError):
-    """A tokenizer that cannot say where its tokens stand in the text."""
+    """A tokenizer that cannot say where its tokens stand in the text, or that a prompt was not compiled with."""
 
 
 class ModelError(TaskpointError):
-    """A model that cannot be loaded, is no causal decoder, or that the engine does not support."""
+    """A model that cannot be loaded, is no causal decoder, is not supported, or that a prompt was not compiled with."""
 
 
 class PlanError(TaskpointError):
@@ -45,4 +45,4 @@ class PlanError(TaskpointError):
 
 
 class RunFolderError(TaskpointError):
-    """An output folder that holds a run of another configuration, or is damaged."""
+    """An output folder or file that holds a run of another configuration, or is damaged."""

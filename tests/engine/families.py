@@ -93,7 +93,11 @@ CONFIGS: dict[str, Config] = {
     "bloom": _of(hf.BloomConfig, "n_layer", **_OLD, n_head=4),
     "mpt": _of(hf.MptConfig, "n_layers", **_MPT),
     "gpt_oss": lambda n: hf.GptOssConfig(
-        **_EIGHT | _local(n), num_local_experts=4, num_experts_per_tok=2, num_hidden_layers=n
+        **_EIGHT | _local(n),
+        num_local_experts=4,
+        num_experts_per_tok=2,
+        rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
+        num_hidden_layers=n,
     ),
     "cohere": _of(hf.CohereConfig, **_GQA, logit_scale=1.0),
     "deepseek_v3": _of(hf.DeepseekV3Config, **_DEEPSEEK),
@@ -124,7 +128,7 @@ CONFIGS: dict[str, Config] = {
     "xglm": _of(hf.XGLMConfig, "num_layers", **_XGLM, max_position_embeddings=128),
     "gpt_neo_wide": lambda layers: _gpt_neo(layers, 64),
 }
-_EAGER_ONLY = ("gemma2", "gpt_neo", "bloom", "mpt", "gpt_oss", "gptj", "xglm", "gpt_neo_wide")
+EAGER_ONLY = ("gemma2", "gpt_neo", "bloom", "mpt", "gpt_oss", "gptj", "xglm", "gpt_neo_wide")
 
 
 @functools.cache
@@ -160,7 +164,7 @@ def _cases(names: Iterable[str]) -> list[Any]:
         pytest.param(name, attention, id=f"{name}-{attention}")
         for name in names
         for attention in ("eager", "sdpa")
-        if attention == "eager" or name not in _EAGER_ONLY
+        if attention == "eager" or name not in EAGER_ONLY
     ]
 
 

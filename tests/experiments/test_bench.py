@@ -124,13 +124,14 @@ def test_the_ideal_is_the_ratio_that_torch_counts(subject, result):
 
 
 def test_the_ideal_of_a_decoded_token_is_in_bytes_of_matrices_keys_and_values(subject):
-    frame = experiment.run(subject, ONE, clock=Clock()).frame().set_index(["cut", "measure"])
+    settings = dataclasses.replace(ONE, batch=(1,), rounds=1)
+    frame = experiment.run(subject, settings, clock=Clock()).frame().set_index(["cut", "measure"])
     weights = sum(
         parameter.numel()
         for name, parameter in subject.model.named_parameters()
         if parameter.dim() == 2 and "embed" not in name
     )
-    token = 2 * 2 * 16 * 2  # keys and values, 2 heads of 16, 2 prompts
+    token = 2 * 2 * 16  # keys and values, 2 heads of 16
     read = [
         [weights + token * (n * LAYERS) for n in (26, 27, 28)],
         [weights + token * (n + 3 * (n - 20)) for n in (26, 27, 28)],
@@ -206,8 +207,9 @@ def test_a_folder_of_another_experiment_holds_no_benchmark(tmp_path):
     RunFolder.open(tmp_path, {}, "locate").close()
     with pytest.raises(RunFolderError, match="holds a run of 'locate'"):
         view_of_folder(tmp_path)
+    config = {"shape": "unknown", "batch": [1], "context": [8], "cuts": [1]}
     with (
-        RunFolder.open(tmp_path / "empty", {"shape": "unknown"}, "bench", LAYOUT),
+        RunFolder.open(tmp_path / "empty", config, "bench", LAYOUT),
         pytest.raises(RunFolderError, match="no complete ratio yet"),
     ):
         view_of_folder(tmp_path / "empty")

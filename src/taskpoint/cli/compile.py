@@ -23,16 +23,16 @@ def compile_(
     from_run: Annotated[
         Path | None, typer.Option("--from", help="Take that layer from this run folder of `taskpoint locate`.")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Bundled model, folder or hub id. [default: lexicon]")] = None,
+    model: Annotated[str | None, typer.Option(help="Bundled model, folder or hub id. (default: lexicon)")] = None,
     shots: Annotated[int, typer.Option(help="Examples in the prompt.")] = 5,
     seed: Annotated[int, typer.Option(help="Draw of the examples.")] = 0,
     hide: Annotated[str, typer.Option(help="What is hidden: examples; instruction,examples; ...")] = "examples",
     instruction: Annotated[bool, typer.Option(help="Whether the prompt has an instruction.")] = True,
-    template: Annotated[str | None, typer.Option(help="Prompt template. [default: the task's]")] = None,
+    template: Annotated[str | None, typer.Option(help="Prompt template. (default: the task's)")] = None,
     task_instruction: Annotated[
         str | None, typer.Option(help="Instruction line for words: and pairs:, whose files have none.")
     ] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16. [default: the model's]")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16. (default: the model's)")] = None,
     device: DeviceOption = None,
     revision: Annotated[str | None, typer.Option(help="Revision of a hub model.")] = None,
 ) -> None:
@@ -69,9 +69,9 @@ def generate(
     ] = None,
     query: Annotated[list[str] | None, typer.Option(help="A query to answer at once; may be repeated.")] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="File of answers to write, or to continue. [default: runs/...]")
+        Path | None, typer.Option("--out", help="File of answers to write, or to continue. (default: runs/...)")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Where the model is now. [default: where it was]")] = None,
+    model: Annotated[str | None, typer.Option(help="Where the model is now. (default: where it was)")] = None,
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer.")] = 50,
     batch_size: Annotated[int, typer.Option(help="Queries answered, and written, at once.")] = 64,
     device: DeviceOption = None,

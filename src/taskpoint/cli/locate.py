@@ -31,10 +31,10 @@ def locate(
     model: ModelArgument = None,
     task: Annotated[str, typer.Option(help="Task; `taskpoint tasks` lists them.")] = "lexicon",
     shots: Annotated[
-        list[int] | None, typer.Option(help="Examples in the prompt; may be repeated. [default: 5]")
+        list[int] | None, typer.Option(help="Examples in the prompt; may be repeated. (default: 5)")
     ] = None,
     seeds: Annotated[int, typer.Option(help="Draws of examples.")] = 3,
-    items: Annotated[int | None, typer.Option(help="Test items at most. [default: 200]")] = None,
+    items: Annotated[int | None, typer.Option(help="Test items at most. (default: 200)")] = None,
     hide: Annotated[
         list[str] | None,
         typer.Option(help="What is hidden: examples, instruction,examples, query, ... May be repeated."),
@@ -42,15 +42,15 @@ def locate(
     instruction: Annotated[Instruction, typer.Option(help="Whether prompts have an instruction.")] = Instruction.no,
     paper: Annotated[bool, typer.Option("--paper", help="The five conditions of paper A.")] = False,
     cuts: Annotated[str, typer.Option(help="all, bisect, or layers such as 0,4,8.")] = "all",
-    template: Annotated[str | None, typer.Option(help="Prompt template. [default: the task's]")] = None,
+    template: Annotated[str | None, typer.Option(help="Prompt template. (default: the task's)")] = None,
     task_instruction: Annotated[
         str | None, typer.Option(help="Instruction line for words: and pairs:, whose files have none.")
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="New examples for each item.")] = False,
     controls: Annotated[bool, typer.Option(help="Zero-shot, shuffled answers, early exit.")] = True,
     batch_size: Annotated[int, typer.Option(help="Items computed, and written, at once.")] = 64,
-    max_new_tokens: Annotated[int | None, typer.Option(help="Longest answer. [default: by the references]")] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16. [default: the model's]")] = None,
+    max_new_tokens: Annotated[int | None, typer.Option(help="Longest answer. (default: by the references)")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16. (default: the model's)")] = None,
     device: DeviceOption = None,
     revision: Annotated[str | None, typer.Option(help="Revision of a hub model.")] = None,
     out: OutOption = None,

@@ -10,11 +10,11 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-ModelArgument = Annotated[str | None, typer.Argument(help="Bundled model, folder or hub id. [default: lexicon]")]
+ModelArgument = Annotated[str | None, typer.Argument(help="Bundled model, folder or hub id. (default: lexicon)")]
 OutOption = Annotated[
-    Path | None, typer.Option("--out", help="Folder to write to, or to continue. [default: runs/...]")
+    Path | None, typer.Option("--out", help="Folder to write to, or to continue. (default: runs/...)")
 ]
-DeviceOption = Annotated[str | None, typer.Option(help="Device, such as cpu or cuda:0. [default: cpu]")]
+DeviceOption = Annotated[str | None, typer.Option(help="Device, such as cpu or cuda:0. (default: cpu)")]
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -16,7 +16,7 @@ verbs = typer.Typer(help="Train small transformers on in-context tasks.", no_arg
 def pretrain_lexicon(
     out: Annotated[Path, typer.Option("--out", help="Folder for checkpoints and the model.")] = Path("runs/lexicon"),
     seed: Annotated[int, typer.Option(help="Seed of weights and data.")] = 0,
-    steps: Annotated[int | None, typer.Option(help="Training steps. [default: the recipe's]")] = None,
+    steps: Annotated[int | None, typer.Option(help="Training steps. (default: the recipe's)")] = None,
     device: DeviceOption = None,
 ) -> None:
     """Train the bundled model again from nothing; run again with the same folder, it continues."""

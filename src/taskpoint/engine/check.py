@@ -114,9 +114,23 @@ def exact(model: nn.Module) -> bool:
 
 
 def _of_library(parts: Anatomy) -> bool:
-    """Whether what attends is the library's own code: code from elsewhere may borrow the name of a family."""
-    attention = [child for layer in parts.layers for name, child in layer.named_children() if "att" in name.lower()]
-    return all(type(m).__module__.startswith("transformers.") for m in (parts.decoder, *parts.layers, *attention))
+    """Whether the library's own code runs: code from elsewhere may borrow a family's name, or take its forward's place.
+
+    Parts without parts of their own (norms, linear maps) know single tokens alone, unless they are quantised.
+    """
+    inside = [module for module in parts.layers.modules() if any(module.children())]
+    kinds = {type(module) for module in (parts.decoder, *inside)}
+    homes = {home.partition(".")[0] for kind in kinds for home in (kind.__module__, kind.forward.__module__)}
+    return homes <= {"transformers", "torch", "peft"} and not any(map(_quantised, parts.layers.modules()))
+
+
+def _quantised(module: nn.Module) -> bool:
+    """Whether a module may scale a token by what other tokens are, as LLM.int8() and dynamic quantisation do."""
+    home = type(module).__module__
+    if type(module).__name__ == "Linear4bit":  # weights in 4 bits (bitsandbytes), tokens as they are
+        return False
+    plain = home.startswith(("torch.nn.", "transformers.", "peft.")) and "transformers.integrations" not in home
+    return not (plain and all(type(weight) is nn.Parameter for weight in module.parameters(recurse=False)))
 
 
 class _Checking:

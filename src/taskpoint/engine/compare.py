@@ -81,7 +81,8 @@ def _random_ids(model: nn.Module, rows: int, tokens: int, different: int | None 
     weight: Tensor = embedding.weight  # type: ignore[assignment]
     random = torch.Generator().manual_seed(0)  # its own, so that the caller's random numbers stay what they were
     pool = torch.randperm(weight.shape[0], generator=random)[:different]
-    return pool[torch.randint(len(pool), (rows, tokens), generator=random)].to(weight.device)
+    ids = pool[torch.randint(len(pool), (rows, tokens), generator=random)]
+    return ids if weight.is_meta else ids.to(weight.device)  # accelerate moves them to weights that it offloaded
 
 
 def run(model: nn.Module, prompt: Prompt, context: AbstractContextManager[Any]) -> Tensor:

@@ -1,6 +1,7 @@
 """Greedy writing: the newest token of every answer goes in, until all have ended; ended rows leave the batch.
 
-Shapes: B rows of the batch, C answers in a row (the cuts of a sweep; absent elsewhere), V vocabulary.
+Shapes: B rows of the batch, T tokens of a prompt, C answers in a row (the cuts of a sweep; absent elsewhere), V
+vocabulary.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
+from taskpoint.engine.forward import inputs_for
 from taskpoint.errors import PlanError
 
 # A row leaves at the cost of copying what the others hold; it is paid when a quarter of the rows can go.
@@ -70,6 +72,48 @@ def write(first: Int[Tensor, "B ..."], steps: Steps, new: int, ending: Ending) -
                 rows, tokens, finished = rows[left], tokens[left], finished[left]
         tokens = steps.step(tokens).argmax(-1)
     return written[..., : place + 1]
+
+
+@torch.inference_mode()
+def greedy(
+    model: nn.Module, input_ids: Int[Tensor, "B T"], mask: Int[Tensor, "B T"] | None, new: int, ending: Ending
+) -> Int[Tensor, "B new"]:
+    """Plain greedy answers of a model under whatever cut it is in, without penalties of its generation config.
+
+    Args:
+        model: the model.
+        input_ids: the prompts, left-padded. [B, T]
+        mask: 1 for tokens, 0 for padding; None when there is none. [B, T]
+        new: longest answer.
+        ending: which tokens end an answer.
+    """
+    steps = _Plain(model, mask)
+    return write(steps.read(input_ids).argmax(-1), steps, new, ending)
+
+
+class _Plain:
+    """Ordinary decoding under whatever cut the model is in."""
+
+    def __init__(self, model: nn.Module, mask: Tensor | None) -> None:
+        self._model, self._mask = model, mask
+        self._cache: Any = None
+
+    def read(self, input_ids: Tensor) -> Tensor:
+        named = inputs_for(self._model, self._mask, last=1) | {"past_key_values": self._cache, "use_cache": True}
+        if "position_ids" in named:
+            named["position_ids"] = named["position_ids"][:, -input_ids.shape[1] :]
+        output = self._model(input_ids, **named)
+        self._cache = output.past_key_values
+        logits: Tensor = output.logits
+        return logits[:, -1]
+
+    def step(self, tokens: Tensor) -> Tensor:
+        if self._mask is not None:
+            self._mask = torch.nn.functional.pad(self._mask, (0, 1), value=1)
+        return self.read(tokens[:, None])
+
+    def keep(self, rows: Tensor) -> bool:
+        return False  # the plan of a cut has a row for each row of the batch
 
 
 def check_new(max_new_tokens: int) -> None:

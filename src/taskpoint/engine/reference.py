@@ -23,6 +23,7 @@ from taskpoint.engine.eager import eager, hooked_eagerly
 from taskpoint.engine.forward import DecoderCall, by_itself, hooked, inputs_for, read_decoder_call, under_cut
 from taskpoint.engine.plan import CutPlan
 from taskpoint.engine.training import trainable
+from taskpoint.engine.undisturbed import undisturbed
 from taskpoint.errors import ModelError
 from taskpoint.models.anatomy import Anatomy, anatomy
 
@@ -49,17 +50,10 @@ def mask_context(model: nn.Module, after: int, drop: Bool[Tensor, "B T"]) -> Ite
     """
     parts = anatomy(model)
     plan = CutPlan(parts.num_layers, after, drop)
-    masks = _Masks(parts, plan)
-    with ExitStack() as stack:
-        stack.enter_context(under_cut(parts))
-        if after == parts.num_layers:
-            yield model
-            return
-        stack.enter_context(eager(model, parts.decoder))
-        stack.enter_context(trainable(model, parts, plan))
-        stack.enter_context(hooked_eagerly(parts.decoder, before=masks.begin, after=masks.end))
-        for index in range(after, parts.num_layers):
-            stack.enter_context(hooked(parts.layers[index], before=masks.at(index)))
+    contexts = [under_cut(parts)]
+    if after < parts.num_layers:
+        contexts += [eager(model, parts.decoder), trainable(model, parts, plan), _Masks(parts, plan).hooks()]
+    with undisturbed(*contexts):
         yield model
 
 
@@ -70,6 +64,15 @@ class _Masks:
         self._parts, self._plan = parts, plan
         self._here = threading.local()
         self._first = True
+
+    @contextmanager
+    def hooks(self) -> Iterator[None]:
+        """Hooks the layers that hide, for the length of the block."""
+        with ExitStack() as stack:
+            stack.enter_context(hooked_eagerly(self._parts.decoder, before=self.begin, after=self.end))
+            for index in range(self._plan.after, self._parts.num_layers):
+                stack.enter_context(hooked(self._parts.layers[index], before=self.at(index)))
+            yield
 
     def begin(self, decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """Notes the arguments of a decoder call."""

@@ -43,7 +43,8 @@ def unsound(model: nn.Module, parts: Anatomy, prompt: Prompt, cuts: list[int], s
         if not leak <= share * open_way:
             return (
                 f"hidden tokens still change the answer under masks at cut {cut} ({leak:.1e}, without masks "
-                f"{open_way:.1e}): it keeps a state beside attention, or reads masks in another way"
+                f"{open_way:.1e}): it keeps a state beside attention, reads masks in another way, or scales "
+                "tokens by one another (LLM.int8(), dynamic quantisation: load it in 4 bits or unquantised)"
             )
     ids = prompt.input_ids
     other = torch.cat([ids[:, :-_LATER], ids[:, -_LATER:].roll(1, 1)], dim=1)

@@ -15,8 +15,7 @@ from torch import Tensor, nn
 
 from taskpoint.engine.batches import SweepSize, in_batches, rows_at_once
 from taskpoint.engine.check import exact
-from taskpoint.engine.forward import inputs_for
-from taskpoint.engine.greedy import Ending, check_new, write
+from taskpoint.engine.greedy import Ending, check_new, greedy, write
 from taskpoint.engine.reference import mask_context
 from taskpoint.engine.stepping import Stepping, can_step
 from taskpoint.engine.sweep import check_masks, sweep_last_logits
@@ -118,38 +117,8 @@ def _one_by_one(
     rows = []
     for after in range(anatomy(model).num_layers + 1):
         with context(model, after, drop):
-            rows.append(_greedy(model, input_ids, mask, new, ending))
+            rows.append(greedy(model, input_ids, mask, new, ending))
     return _joined(rows, ending)
-
-
-def _greedy(model: nn.Module, input_ids: Tensor, mask: Tensor | None, new: int, ending: Ending) -> Tensor:
-    steps = _Plain(model, mask)
-    return write(steps.read(input_ids).argmax(-1), steps, new, ending)
-
-
-class _Plain:
-    """Ordinary decoding under whatever cut the model is in."""
-
-    def __init__(self, model: nn.Module, mask: Tensor | None) -> None:
-        self._model, self._mask = model, mask
-        self._cache: Any = None
-
-    def read(self, input_ids: Tensor) -> Tensor:
-        named = inputs_for(self._model, self._mask, last=1) | {"past_key_values": self._cache, "use_cache": True}
-        if "position_ids" in named:
-            named["position_ids"] = named["position_ids"][:, -input_ids.shape[1] :]
-        output = self._model(input_ids, **named)
-        self._cache = output.past_key_values
-        logits: Tensor = output.logits
-        return logits[:, -1]
-
-    def step(self, tokens: Tensor) -> Tensor:
-        if self._mask is not None:
-            self._mask = torch.nn.functional.pad(self._mask, (0, 1), value=1)
-        return self.read(tokens[:, None])
-
-    def keep(self, rows: Tensor) -> bool:
-        return False  # the plan of a cut has a row for each row of the batch
 
 
 def _recompute(

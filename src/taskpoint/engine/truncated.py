@@ -18,6 +18,7 @@ from taskpoint.engine.plan import CutPlan
 from taskpoint.engine.reference import mask_context
 from taskpoint.engine.removal import removal
 from taskpoint.engine.training import trainable
+from taskpoint.engine.undisturbed import undisturbed
 from taskpoint.models.anatomy import anatomy
 
 
@@ -57,10 +58,10 @@ def cut_context(model: nn.Module, after: int, drop: Bool[Tensor, "B T"]) -> Iter
     parts = anatomy(model)
     plan = CutPlan(parts.num_layers, after, drop)
     if after == parts.num_layers or not bool(drop.any()):
-        with under_cut(parts):
+        with undisturbed(under_cut(parts)):
             yield model
     elif exact(model):
-        with eager(model, parts.decoder), trainable(model, parts, plan), removal(parts, plan):
+        with undisturbed(eager(model, parts.decoder), trainable(model, parts, plan), removal(parts, plan)):
             yield model
     else:
         with mask_context(model, after, drop):

@@ -6,6 +6,7 @@ multiplies each matrix with a single token and waits for memory, not for arithme
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,13 +44,14 @@ def view_of(rows: pd.DataFrame, config: Mapping[str, Any], versions: Mapping[str
     """
     ideals, reason = _ideals(config)
     lines = []
-    for key, found in rows.groupby(["batch", "context"]):
-        batch, context = (int(part) for part in key)
-        dense = found[found["side"] == DENSE].sort_values("round")
-        for cut, under in found[found["side"] == CUT].groupby("cut"):
-            ideal = ideals.of(batch, context, int(cut)) if ideals else {}
-            measures = _measures(dense, under.sort_values("round", ascending=False), ideal)
-            lines.append(BenchLine(batch, context, int(cut), measures))
+    for batch, context in itertools.product(sorted(config["batch"]), sorted(config["context"])):
+        found = rows[(rows["batch"] == batch) & (rows["context"] == context)].sort_values("round")
+        if not len(found):
+            continue
+        for cut in sorted(config["cuts"]):
+            dense, under = found[found["side"] == DENSE], found[(found["side"] == CUT) & (found["cut"] == cut)]
+            ideal = ideals.of(batch, context, cut) if ideals else {}
+            lines.append(BenchLine(batch, context, cut, _measures(dense, under, ideal)))
     if not lines:
         raise RunFolderError("the run has no complete ratio yet; run the same command again to continue it")
     return BenchView(

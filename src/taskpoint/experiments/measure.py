@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from taskpoint.engine.forward import inputs_for
+from taskpoint.engine.greedy import Ending, greedy
 from taskpoint.engine.read_context import read_context
 from taskpoint.engine.sweep import sweep_last_logits
 from taskpoint.engine.sweep_decode import sweep_generate
@@ -171,18 +172,9 @@ class Measure:
                 by_prompt[row] = text
 
     def _generate(self, batch: Batch, cut: int) -> Tensor:
-        model: Any = self._lm.model
+        model, ending = self._lm.model, Ending(self._lm.model, self._endings.tokens)
         with cut_context(model, cut, batch.hidden):
-            tokens: Tensor = model.generate(
-                batch.input_ids,
-                attention_mask=batch.attention_mask,
-                do_sample=False,
-                num_beams=1,
-                max_new_tokens=self._new,
-                eos_token_id=self._endings.tokens or None,
-                pad_token_id=self._endings.pad,
-            )
-        return tokens[:, batch.input_ids.shape[1] :]
+            return greedy(model, batch.input_ids, batch.attention_mask, self._new, ending)
 
     def _forward(self, input_ids: Tensor, drop: Tensor, mask: Tensor | None, cut: int) -> Tensor:
         with cut_context(self._lm.model, cut, drop):

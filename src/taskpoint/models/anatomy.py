@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskpoint.errors import ModelError
 from taskpoint.models.families import KNOWN_FAMILIES, FamilyFacts
-from taskpoint.models.wrapping import check_wrapping
+from taskpoint.models.wrapping import check_wrapping, modules_down_to
 
 if TYPE_CHECKING:
     from torch import nn
@@ -196,8 +196,7 @@ def _attends(layers: nn.ModuleList) -> bool:
 
 def _given_tokens(model: nn.Module, owner: nn.Module, family: str) -> nn.Module:
     """The innermost module around the layers that is given tokens and a cache: BERT's layers lie one deeper."""
-    around = [module for module in model.modules() if any(inner is owner for inner in module.modules())]
-    for module in reversed(around):  # modules() goes from the outside in
+    for module in reversed(modules_down_to(model, owner)):
         if {"input_ids", "inputs_embeds"} & set(_parameters(type(module).forward)):
             return module
     raise ModelError(f"no module of {type(model).__name__} (type {family!r}) takes input_ids; pass a transformers decoder")
