@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from taskpoint.experiments.compile import compile_prompt as compile_prompt
     from taskpoint.experiments.compile import load_prompt as load_prompt
     from taskpoint.experiments.locate import locate as locate
+    from taskpoint.models.families import register_family as register_family
     from taskpoint.models.loading import load as load
     from taskpoint.tasks.registry import task as task
     from taskpoint.tasks.registry import task_names as task_names
@@ -27,6 +28,7 @@ _HOMES = {
     "load": "taskpoint.models.loading",
     "load_prompt": "taskpoint.experiments.compile",
     "locate": "taskpoint.experiments.locate",
+    "register_family": "taskpoint.models.families",
     "sweep_generate": "taskpoint.engine.sweep_decode",
     "sweep_logits": "taskpoint.engine.sweep",
     "task": "taskpoint.tasks.registry",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -73,22 +74,57 @@ def test_a_known_argument_of_an_unknown_form_is_refused(name: str, value: Any) -
 
 
 def test_every_known_argument_is_taken_at_the_present_tokens() -> None:
-    """GPT-J looks its rotations up by position_ids in every layer; none of the ten families does."""
+    """GPT-J looks its rotations up by position_ids in every layer; Gemma 4 adds to every layer what is its own."""
     place = torch.arange(4.0)
     named = {
         "attention_mask": None,
         "position_ids": torch.arange(4)[None],
         "position_embeddings": (place.view(1, 4, 1), place.view(1, 4, 1)),
         "position_embeddings_local": place.view(1, 4, 1),
+        "per_layer_input": place.view(1, 4, 1),
         "alibi": place.view(1, 1, 4).expand(4, 1, 4),  # two rows of two heads
         "use_cache": False,
     }
     narrowed = sight().narrow(LayerCall(torch.zeros(2, 4, 8), named))
-    for name in ("position_ids", "position_embeddings_local"):
+    for name in ("position_ids", "position_embeddings_local", "per_layer_input"):
         assert narrowed[name].view(2, 3).tolist() == [[0, 2, 3], [1, 2, 3]]
     assert all(part.view(2, 3).tolist() == [[0, 2, 3], [1, 2, 3]] for part in narrowed["position_embeddings"])
     assert narrowed["alibi"].view(4, 3).tolist() == [[0, 2, 3], [0, 2, 3], [1, 2, 3], [1, 2, 3]]
     assert "use_cache" not in narrowed  # nothing to take
+
+
+def test_a_bias_that_all_rows_share_is_taken_at_the_last_columns_which_the_call_has() -> None:
+    """MPT makes it for as many keys as the model has positions, and the newest token must get the last one."""
+    bias = torch.arange(-9, 1).view(1, 1, 10)
+    narrowed = sight(KEEP[:1]).narrow(LayerCall(torch.zeros(2, 4, 8), {"attention_mask": None, "position_bias": bias}))
+    assert narrowed["position_bias"].tolist() == [[[-3, -1, 0]]]
+    for unfit in (bias[..., :3], bias[None], bias.expand(1, 4, 10)):
+        with pytest.raises(ModelError, match="'position_bias'"):
+            sight(KEEP[:1]).narrow(LayerCall(torch.zeros(2, 4, 8), {"attention_mask": None, "position_bias": unfit}))
+    with pytest.raises(ModelError, match="'position_bias'"):  # it cannot tell rows apart
+        sight().narrow(LayerCall(torch.zeros(2, 4, 8), {"attention_mask": None, "position_bias": bias}))
+
+
+def test_padding_leaves_also_where_a_module_around_the_decoder_makes_the_masks() -> None:
+    """Gemma 3 with its tower hands its decoder masks of four axes, by layer type."""
+    model, prompt = family("gemma3", None, 3), PROMPTS["ragged, rows differ"]
+    seen: list[int] = []
+    with (
+        torch.inference_mode(),
+        cut_context(model, 1, prompt.drop),
+        hooked(anatomy(model).layers[2], before=lambda layer, args, kwargs: seen.append(args[0].shape[1])),
+    ):
+        model(prompt.input_ids, **inputs(model, prompt.mask))
+    assert seen == [int(prompt.kept.sum(1).max())]
+
+
+def test_masks_that_hide_where_they_are_true_are_narrowed_alike() -> None:
+    hides = torch.ones(4, 4, dtype=torch.bool).triu(1).expand(2, 1, 4, 4)
+    shows = sight().mask(~hides, torch.zeros(2, 4, 8))
+    turned = replace(sight(), mask_hides=True).mask(hides, torch.zeros(2, 4, 8))
+    assert shows is not None
+    assert turned is not None
+    assert torch.equal(turned, ~shows)
 
 
 def test_arguments_by_position_are_read_by_name() -> None:

@@ -111,14 +111,6 @@ class RecurrentAttention(LlamaAttention):
         return output + 0.1 * hidden_states.cumsum(1), weights
 
 
-class BothWaysAttention(LlamaAttention):
-    """Tokens see later ones too."""
-
-    def forward(self, hidden_states: Any, **named: Any) -> Any:
-        output, weights = super().forward(hidden_states, **named)
-        return output + 0.1 * output.flip(1), weights
-
-
 class FaintAttention(LlamaAttention):
     """Nearly nothing is read from other tokens."""
 
@@ -272,24 +264,40 @@ def test_what_hiding_hardly_changes_proves_nothing() -> None:
     assert "too little to tell" in result.reason
 
 
+def bert(**named: Any) -> Any:
+    sizes = {"vocab_size": VOCAB, "hidden_size": 32, "num_hidden_layers": FEW_LAYERS, "num_attention_heads": 4}
+    torch.manual_seed(0)
+    return randomised(hf.BertLMHeadModel(hf.BertConfig(**sizes, intermediate_size=48, **named)))
+
+
 @pytest.mark.parametrize(
-    ("attention", "reason"),
-    [(RecurrentAttention, "keeps a state beside attention"), (BothWaysAttention, "attends to later tokens")],
+    ("model", "reason"),
+    [
+        (lambda: toy("toy_unsound", RecurrentAttention), "keeps a state beside attention"),
+        (bert, "attends to later tokens"),
+    ],
 )
-def test_where_masks_do_not_hide_the_model_is_refused(attention: Any, reason: str) -> None:
-    model = toy("toy_unsound", attention)
+def test_where_masks_do_not_hide_the_model_is_refused(model: Any, reason: str) -> None:
+    model = model()
     for use in (lambda: check(model), lambda: sweep_logits(model, *ARGUMENTS)):
-        with pytest.raises(ModelError, match=f"'toy_unsound' can be neither cut nor masked: .*{reason}") as caught:
+        with pytest.raises(ModelError, match=f"can be neither cut nor masked: .*{reason}") as caught:
             use()
         assert "\n" not in str(caught.value)
     with pytest.raises(ModelError, match=reason), cut_context(model, 1, PROMPT.drop):
         pass
 
 
+def test_layers_that_lie_deeper_than_what_is_given_the_tokens_are_found() -> None:
+    assert check(bert(is_decoder=True)).exact
+
+
 def test_layers_that_run_twice_are_refused() -> None:
     model = toy("toy_looped", None)
-    model.model.layers[1].register_forward_hook(lambda layer, args, output: model.model.layers[0](output))
-    with pytest.raises(ModelError, match="one after the other"):
+
+    def again(layer: Any, args: Any, kwargs: Any, output: Any) -> Any:
+        return model.model.layers[0](output, **kwargs)
+
+    with hooked(model.model.layers[1], after=again), pytest.raises(ModelError, match=r"ran 0, 1, 0, 2"):
         check(model)
 
 

@@ -1,6 +1,6 @@
 """Invariants 1, 2 and 5 for every family: cutting and sweeping equal masking, masking hides, halves differ by rounding.
 
-Compact on purpose: three layers, all holes in one batch, each cut run once; a few families are tested in full elsewhere.
+Compact on purpose: three layers, all holes in one batch, each cut once. A few families are tested in full elsewhere.
 Run with `-s` to see the largest differences, as docs/families.md lists them.
 """
 
@@ -45,7 +45,7 @@ ONE, EVERY, RAGGED = _prompts()
 
 
 def run(model: Any, prompt: Prompt, context: AbstractContextManager[Any], tokens: Any = None) -> tuple[Any, Any]:
-    """Logits of the kept tokens and of greedy steps, or of steps over `tokens`; and the tokens. [kept + B * S, vocab]"""
+    """Logits of the kept tokens and of steps, greedy ones or over `tokens` [kept + B * S, vocab]; and the tokens."""
     with context:
         out = model(prompt.input_ids, **inputs(model, prompt.mask), use_cache=True)
         logits, written = [out.logits[prompt.kept]], [out.logits[:, -1].argmax(-1)]

@@ -50,6 +50,18 @@ def test_kept_tokens_are_packed_to_the_right_in_their_order(keep: torch.Tensor) 
 
 @given(keeps(last=True))
 @settings(max_examples=100, deadline=None)
+def test_rows_that_must_stay_together_share_one_index_and_fill_what_is_gone(keep: torch.Tensor) -> None:
+    present, x = present_tokens(keep, together=True), places(keep)
+    assert present.index.tolist() == [keep.any(0).nonzero()[:, 0].tolist()]
+    gone = torch.zeros(len(keep), len(present), dtype=torch.bool) if present.filler is None else present.filler
+    assert torch.equal(~gone, keep[:, present.index[0]])
+    assert torch.equal(present.put_back(present.take(x), keep.shape[1]), x * keep[:, :, None])
+    last = (x * keep[:, :, None])[:, -1:]
+    assert torch.equal(present.put_back_last(present.take(x), keep.shape[1], 1), last)
+
+
+@given(keeps(last=True))
+@settings(max_examples=100, deadline=None)
 def test_rows_that_agree_share_one_index_and_need_no_filler(keep: torch.Tensor) -> None:
     alike = present_tokens(keep[:1].expand(3, -1))
     assert alike.index.shape[0] == 1

@@ -66,6 +66,16 @@ def test_a_drop_mask_of_another_form(context: Any, drop: Any, found: str) -> Non
 
 
 @CONTEXTS
+def test_a_drop_mask_without_values(context: Any) -> None:
+    with (
+        pytest.raises(PlanError, match=r"meta device.*device of input_ids") as caught,
+        context(family("llama"), 2, PROMPT.drop.to("meta")),
+    ):
+        pass
+    one_line(caught)
+
+
+@CONTEXTS
 def test_everything_dropped(context: Any) -> None:
     drop = PROMPT.drop.clone()
     drop[1] = True
@@ -246,12 +256,44 @@ def test_an_encoder_decoder(context: Any) -> None:
     assert "decoder-only" in one_line(caught)
 
 
-@CONTEXTS
-def test_layers_with_a_recurrent_state(context: Any) -> None:
-    sizes = {"vocab_size": 20, "hidden_size": 16, "num_hidden_layers": 2, "state_size": 4}
-    model = hf.MambaForCausalLM(hf.MambaConfig(**sizes))
-    with pytest.raises(ModelError, match="pass a model whose layers all attend"), context(model, 1, PROMPT.drop):
-        pass
+def mamba() -> Any:
+    return hf.MambaForCausalLM(hf.MambaConfig(vocab_size=20, hidden_size=16, num_hidden_layers=2, state_size=4))
+
+
+def rwkv() -> Any:
+    sizes = {"vocab_size": 20, "hidden_size": 16, "num_hidden_layers": 2, "attention_hidden_size": 16}
+    return hf.RwkvForCausalLM(hf.RwkvConfig(**sizes, intermediate_size=16))
+
+
+def llama_whose_config_says(**named: Any) -> Any:
+    model = fresh("llama", None, 2)
+    for name, value in named.items():
+        setattr(model.config, name, value)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        (mamba, "linear_attention: their state has already read the context"),
+        (rwkv, "take no attention_mask, so no token can be hidden"),
+        (lambda: llama_whose_config_says(layer_types=["conv", "full_attention"]), "layers of type conv"),
+        (lambda: llama_whose_config_says(layer_types=["hybrid", "full_attention"]), "layers of type hybrid"),
+        (lambda: llama_whose_config_says(layer_types=["full_attention", "indexed_attention"]), "choose among keys"),
+        (lambda: llama_whose_config_says(num_kv_shared_layers=1), "share keys between layers"),
+        (lambda: llama_whose_config_says(use_bidirectional_attention=True), "attends to later tokens too"),
+        (lambda: llama_whose_config_says(num_hidden_layers=3), "no list of 3 attending layers"),
+    ],
+)
+def test_layers_that_cannot_be_cut(model: Any, reason: str) -> None:
+    model = model()
+    for context in (cut_context, mask_context):
+        with pytest.raises(ModelError, match=reason) as caught, context(model, 1, PROMPT.drop):
+            pass
+        assert "; pass a" in one_line(caught)
+    for use in (sweep_logits, sweep_generate):
+        with pytest.raises(ModelError, match=reason):
+            use(model, PROMPT.input_ids, PROMPT.drop)
 
 
 @CONTEXTS

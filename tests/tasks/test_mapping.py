@@ -230,9 +230,13 @@ def test_what_stands_before_every_query_is_what_items_outside_it_get(name: str, 
         assert same == (input_key(item.input) not in keys)
 
 
+def test_of_several_sub_tasks_the_first_stands_before_every_query_with_a_warning() -> None:
+    with pytest.warns(UserWarning, match=r"20 sub-tasks.*lexicon:plural"):
+        context = SUITE.context(2, 0)
+    assert context == lexicon(SUITE.subtasks[0].name).context(2, 0)
+
+
 def test_what_cannot_stand_before_every_query_is_refused() -> None:
-    with pytest.raises(SettingError, match=r"20 sub-tasks.*lexicon:plural"):
-        SUITE.context(2, 0)
     colours = MappingTask("colours", (COLOURS,))
     with pytest.raises(PromptError, match="no instruction"):
         colours.context(1, 0)

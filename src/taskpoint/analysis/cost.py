@@ -149,7 +149,7 @@ def prefill_cost(
         above = _is_above(layer, hidden, cut)
         rows = tokens - hidden if above else tokens
         pairs = rows * rows if masked else _seen(rows, shape.window(layer))
-        held = _held(shape, layer, rows, above)
+        held = _held(shape, layer, rows)
         layers.append(_layer(shape, layer, rows, rows, pairs, held, batch, dtype))
     return _with_head(shape, layers, batch, dtype)
 
@@ -165,8 +165,8 @@ def decode_cost(
 ) -> Cost:
     """Reading one more token for each prompt, with all before it in the cache.
 
-    A layer with a window multiplies with one window of keys below the cut, because its cache forgets the others. Above
-    the cut the engine's cache keeps every present token, so a window bounds nothing there (the masks still hide).
+    A layer with a window multiplies with one window of keys, because its cache forgets the others; above the cut they
+    are present tokens, counted without the hidden ones.
 
     Args:
         shape: The model.
@@ -186,7 +186,7 @@ def decode_cost(
     layers = []
     for layer in range(shape.num_layers):
         above = _is_above(layer, hidden, cut)
-        keys = _held(shape, layer, (tokens - hidden if above else tokens) + 1, above)
+        keys = _held(shape, layer, (tokens - hidden if above else tokens) + 1)
         layers.append(_layer(shape, layer, 1, keys, keys, keys, batch, dtype))
     return _with_head(shape, layers, batch, dtype)
 
@@ -233,10 +233,10 @@ def _is_above(layer: int, hidden: int, cut: int | None) -> bool:
     return cut is not None and layer >= cut and hidden > 0
 
 
-def _held(shape: ModelShape, layer: int, present: int, above: bool) -> int:
+def _held(shape: ModelShape, layer: int, present: int) -> int:
     """Tokens whose keys and values a layer holds when it attends; no more than a window where its cache forgets."""
     window = shape.window(layer)
-    return present if window is None or above or not shape.forgets else min(present, window)
+    return present if window is None or not shape.forgets else min(present, window)
 
 
 def _seen(rows: int, window: int | None) -> int:

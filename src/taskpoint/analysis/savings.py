@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from taskpoint.analysis.cost import prefill_cost
@@ -14,13 +13,12 @@ __all__ = ["ModelShape", "Saving", "kv_elements", "paper_saving", "prompt_flops"
 
 @dataclass(frozen=True)
 class Saving:
-    """Shares of an uncut prompt's cost that a cut saves.
+    """Shares of an uncut prompt's cost that a cut saves, each from 0 to 1.
 
     Attributes:
-        work: Share of the prompt's floating-point operations, from 0 to 1.
-        kv: Share of the bytes of the prompt's keys and values, at most 1. Below 0 where a cut stores more: the cache of
-            a layer with a window forgets what lies outside it, while above a cut every present token is kept.
-        paper: Paper A's estimate (`paper_saving`), from 0 to 1.
+        work: Share of the prompt's floating-point operations.
+        kv: Share of the bytes of the prompt's keys and values.
+        paper: Paper A's estimate (`paper_saving`).
 
     Raises:
         SettingError: A share is out of range.
@@ -31,9 +29,9 @@ class Saving:
     paper: float
 
     def __post_init__(self) -> None:
-        for name, least in (("work", 0.0), ("kv", -math.inf), ("paper", 0.0)):
+        for name in ("work", "kv", "paper"):
             value = getattr(self, name)
-            if not least <= value <= 1.0:
+            if not 0.0 <= value <= 1.0:
                 raise SettingError(f"a saved share lies between 0 and 1, found {name} = {value}")
 
 

@@ -73,11 +73,17 @@ class PresentLayer(DynamicLayer):
 
     is_croppable = False
 
-    def __init__(self, book: Book, is_sliding: bool) -> None:
+    def __init__(self, book: Book, window: int | None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.book = book
         # The library chooses the mask of a layer type by this flag; the mask itself then holds the window.
-        self.is_sliding = is_sliding
+        self.is_sliding = window is not None
+        # Counted in present tokens, these reach at least as far as the window does in positions.
+        self._remembered = None if window is None else max(0, window - 1)
+
+    def remembers(self, keys: int) -> int:
+        """How many of the keys before a call it still holds; no more than a window, as the library's own layer."""
+        return keys if self._remembered is None else min(keys, self._remembered)
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         """Stores the present tokens of the running call.
@@ -87,7 +93,11 @@ class PresentLayer(DynamicLayer):
         """
         if not self.book.open:
             raise PlanError("the cache was filled under a cut that is over; continue inside cut_context, or anew")
-        return super().update(key_states, value_states, *args, **kwargs)
+        keys, values = super().update(key_states, value_states, *args, **kwargs)
+        first = keys.shape[-2] - self.remembers(keys.shape[-2])
+        if first:
+            self.keys, self.values = keys[..., first:, :], values[..., first:, :]
+        return keys, values
 
     def get_seq_length(self) -> int:
         """Tokens seen before the running call, hidden ones counted."""
@@ -102,10 +112,10 @@ class PresentLayer(DynamicLayer):
         super().reset()
         self.book.ledger = Ledger()
 
-    def reorder_cache(self, beam_idx: torch.LongTensor) -> None:
+    def reorder_cache(self, beam_idx: Tensor) -> None:
         """Moves the beams of a prompt; they share the prompt's row of the plan, so the ledger stays as it is."""
         if self.is_initialized:  # some families' upper layers read the keys of lower ones and store none
-            super().reorder_cache(beam_idx)
+            super().reorder_cache(beam_idx)  # type: ignore[arg-type]
 
     def crop(self, tokens_to_remove: int) -> None:
         """Refused: which stored keys belong to the last tokens depends on the cut."""
@@ -159,7 +169,7 @@ def book_of(cache: Any, num_layers: int, after: int) -> Book:
     while len(cache.layers) < num_layers:
         cache.layers.append(DynamicLayer())
     for index in range(after, num_layers):
-        cache.layers[index] = PresentLayer(book, bool(getattr(cache.layers[index], "is_sliding", False)))
+        cache.layers[index] = PresentLayer(book, getattr(cache.layers[index], "sliding_window", None))
     return book
 
 

@@ -32,6 +32,7 @@ from taskpoint.engine.compare import (
     run_masked,
 )
 from taskpoint.engine.covered import COVERED_FAMILIES
+from taskpoint.engine.forward import under_cut
 from taskpoint.engine.lengths import declared_lengths, shrunk
 from taskpoint.engine.soundness import layers_run, unsound
 from taskpoint.errors import ModelError
@@ -83,6 +84,8 @@ def check(model: nn.Module) -> CheckResult:
         PlanError: the model is under a cut.
     """
     parts = anatomy(model)
+    with under_cut(parts):
+        pass  # it must not be under one, and its attention must be one that can be cut
     with torch.no_grad(), evaluating(model):
         checking = _Checking(model, parts)
         checking.masks_hide()
@@ -153,13 +156,15 @@ class _Checking:
         """
         family = self._parts.family
         try:
-            for prompt in (self._one, self._ragged):
-                run_masked(self._model, prompt, 0)
             reason = unsound(self._model, self._parts, self._one, self._cuts, self._share)
+            for prompt in (self._one, self._ragged) if reason is None else ():
+                run_masked(self._model, prompt, 0)
         except torch.OutOfMemoryError:
             raise
         except FAILURES as error:
             raise ModelError(f"models of type {family!r} can be neither cut nor masked: {_line(error)}") from error
+        if reason is not None and any(map(_quantised, self._parts.layers.modules())):
+            reason += "; or its quantisation (LLM.int8(), dynamic) scales tokens by one another: load it in 4 bits"
         if reason is not None:
             raise ModelError(f"models of type {family!r} can be neither cut nor masked: {reason}")
 
@@ -183,7 +188,8 @@ class _Checking:
                     self._compare(prompt, self._cuts, f" with {name} made small")
         unseen = {name: length for name, length in lengths.items() if name not in shown}
         tokens = self._long(unseen.values())
-        self._compare(long_prompt(self._model, tokens), [0], f" of {tokens} tokens", sweeps=False)
+        if tokens > _TOKENS:
+            self._compare(long_prompt(self._model, tokens), [0], f" of {tokens} tokens", sweeps=False)
         return self._judged(effect, {name: length for name, length in unseen.items() if length >= tokens})
 
     def _compare(self, prompt: Prompt, cuts: list[int], how: str = "", *, sweeps: bool = True) -> None:
@@ -202,7 +208,7 @@ class _Checking:
             raise
         except FAILURES:
             return False
-        return float((changed - ordinary).abs().max()) > self._rounding
+        return float((changed - ordinary).abs().max()) > self._rounding * max(1.0, float(ordinary.abs().max()))
 
     def _long(self, lengths: Iterable[int]) -> int:
         """Tokens of the long prompt."""
@@ -210,8 +216,13 @@ class _Checking:
         return self._fitting(max([_LONG, *reachable]))
 
     def _fitting(self, tokens: int) -> int:
-        most = self._parts.max_positions
-        return tokens if most is None else min(tokens, most - STEPS)
+        """No more tokens than the model has positions for: its config says how many, or a table of positions."""
+        tables = [m for m in self._parts.decoder.modules() if isinstance(m, nn.Embedding)]
+        words: Any = self._model.get_input_embeddings()  # type: ignore[operator]
+        sizes = [table.num_embeddings for table in tables if table is not words]
+        # Smaller tables are of token types and the like.
+        most = min([self._parts.max_positions or tokens + STEPS, *(size for size in sizes if size > _TOKENS + STEPS)])
+        return min(tokens, most - STEPS)
 
     def _judged(self, effect: float, unreached: dict[str, int]) -> CheckResult:
         worst, found = self._worst, f"largest difference to masking {self._worst:.1e} of the largest logit"

@@ -134,9 +134,10 @@ class CutPlan:
         Raises:
             PlanError: the batch is no multiple of the plan's rows.
         """
-        if start >= self.drop.shape[1] and (padding is None or not bool(padding.any())):
+        if start >= self.drop.shape[1]:
             self._repeats(batch)
-            # The answer is all there: a decoding step has nothing to search, and a GPU nothing to wait for.
+            # The answer is all there, with its padding, which the library's masks hide: a decoding step has nothing to
+            # search, and a GPU nothing to wait for.
             return Present(torch.arange(length, device=self.drop.device)[None], None, every=True)
         gone = self.hidden(start, length, batch)  # [B, L]
         if padding is not None:
@@ -178,6 +179,8 @@ def check_drop(drop: Tensor) -> None:
     Raises:
         PlanError: not a boolean [batch, tokens] tensor, or a row drops everything or its last token.
     """
+    if isinstance(drop, Tensor) and drop.is_meta:
+        raise PlanError("drop is on the meta device, where it has no values; make it on the device of input_ids")
     if not isinstance(drop, Tensor) or drop.dtype != torch.bool or drop.ndim != 2 or not drop.numel():
         found = f"{drop.dtype} of shape {list(drop.shape)}" if isinstance(drop, Tensor) else type(drop).__name__
         raise PlanError(f"drop is {found}; expected a boolean tensor of shape [batch, tokens] beside input_ids")
@@ -204,7 +207,7 @@ def present_tokens(keep: Bool[Tensor, "B L"], together: bool = False) -> Present
         return Present(index, None, every=index.shape[1] == keep.shape[1])
     if together and bool(keep.any()):
         index = keep.any(dim=0).nonzero().T
-        return Present(index, ~keep[:, index[0]])
+        return Present(index, None)
     counts = keep.sum(dim=1)  # [B]
     longest = max(int(counts.max()), 1)
     index = keep.int().argsort(dim=1, stable=True)[:, -longest:]  # [B, P]

@@ -72,26 +72,18 @@ class _Removal:
         return getattr(self._here, "call", None)
 
     def _begin(self, decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        self._close()  # after a Ctrl-C in the call before
         check_cache(kwargs.get("past_key_values"))  # first: a static cache also comes with a mask of another form
         call = read_decoder_call(decoder, self._parts.config, args, kwargs)
         book = book_of(call.cache, self._plan.num_layers, self._plan.after) if call.cache is not None else Book()
         past = book.ledger.length
         if past == 0:
             self._plan.check_prompt(call.length, grown=call.cache is None and not self._first)
-        present = self._present(call, book.ledger)
+        present = self._plan.present(past, call.length, call.padding(past), call.batch, self._together)
         hides = self._parts.facts.mask_hides
         self._here.call = _Running(call, book, present, book.ledger.after(present, call.length), hides)
         self._books.add(book)
         self._first, book.open = False, True
         return call.args, call.kwargs
-
-    def _present(self, call: DecoderCall, ledger: Ledger) -> Present:
-        padding = call.padding(ledger.length)
-        if call.length == 1 and ledger.filler is not None and padding is not None:
-            # Ragged prompts need a mask anyway; whether this token is padding is then no question to wait for.
-            return Present(torch.zeros(1, 1, dtype=torch.long, device=padding.device), padding, every=True)
-        return self._plan.present(ledger.length, call.length, padding, call.batch, self._together)
 
     def _end(self, decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
         running = self._call
@@ -116,7 +108,7 @@ class _Removal:
                 raise by_itself()
             call = read_call(layer, args, kwargs)
             hidden = running.present.take(call.hidden) if index == self._plan.after else call.hidden  # [B, P, D]
-            return (hidden,), call.named | running.narrow(call, window)
+            return (hidden,), call.named | running.narrow(call, window, running.held(index))
 
         return before
 
@@ -137,13 +129,18 @@ class _Running:
         self._mask_hides = mask_hides
         self._narrowed: dict[tuple[Any, ...], tuple[dict[str, Any], dict[str, Any]]] = {}
 
-    def narrow(self, call: LayerCall, window: int | None) -> dict[str, Any]:
-        key = (window, *call.named, *map(id, call.named.values()))
+    def held(self, layer: int) -> int:
+        """Number of keys that a layer holds when it attends: all of them, or those that its cache remembers."""
+        before, cache = self.ledger.keys.shape[1] - len(self.present), self.decoder.cache
+        return len(self.present) + (before if cache is None else cache.layers[layer].remembers(before))
+
+    def narrow(self, call: LayerCall, window: int | None, held: int) -> dict[str, Any]:
+        key = (window, held, *call.named, *map(id, call.named.values()))
         if key not in self._narrowed:
             sight = Sight(
                 self.present,
-                self.ledger.keys,
-                self.ledger.filler,
+                self.ledger.keys[:, -held:],
+                None if self.ledger.filler is None else self.ledger.filler[:, -held:],
                 self.book.ledger.length,
                 self.decoder.length,
                 window,

@@ -37,20 +37,19 @@ def unsound(model: nn.Module, parts: Anatomy, prompt: Prompt, cuts: list[int], s
     order = layers_run(model, parts, prompt)
     if order != sorted(set(order)):
         return f"its layers do not run one after the other (they ran {', '.join(map(str, order))})"
+    ids = prompt.input_ids
+    other = torch.cat([ids[:, :-_LATER], ids[:, -_LATER:].roll(1, 1)], dim=1)
+    change = (_logits(model, ids) - _logits(model, other)).abs().amax(-1)[0]  # [T]
+    if not change[:-_LATER].max() <= share * change[-_LATER:].max():
+        return "it attends to later tokens; pass a causal language model (is_decoder=True in its config)"
     for cut in cuts:
         open_way = _change(model, parts, prompt, cut, nullcontext)
         leak = _change(model, parts, prompt, cut, lambda cut=cut: mask_context(model, cut, prompt.drop))
         if not leak <= share * open_way:
             return (
                 f"hidden tokens still change the answer under masks at cut {cut} ({leak:.1e}, without masks "
-                f"{open_way:.1e}): it keeps a state beside attention, reads masks in another way, or scales "
-                "tokens by one another (LLM.int8(), dynamic quantisation: load it in 4 bits or unquantised)"
+                f"{open_way:.1e}): it keeps a state beside attention, or reads masks in another way"
             )
-    ids = prompt.input_ids
-    other = torch.cat([ids[:, :-_LATER], ids[:, -_LATER:].roll(1, 1)], dim=1)
-    change = (_logits(model, ids) - _logits(model, other)).abs().amax(-1)[0]  # [T]
-    if not change[:-_LATER].max() <= share * change[-_LATER:].max():
-        return "it attends to later tokens; pass a causal language model (is_decoder=True in its config)"
     return None
 
 

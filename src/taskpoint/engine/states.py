@@ -72,11 +72,11 @@ class States:
     def _attention(self, weights: Tensor) -> Tensor:
         """[B, H, P, S] -> [B, H, L, K]."""
         batch, heads, queries, stored = weights.shape
-        if (queries, stored) != (len(self.present), self.keys.shape[1]):
+        if queries != len(self.present) or stored > self.keys.shape[1]:
             raise ModelError(
                 f"attentions of shape {list(weights.shape)} are not known under a cut; call without output_attentions"
             )
-        keys = self.keys.to(weights.device)[:, None, None, :].expand(batch, heads, queries, stored)
+        keys = self.keys[:, -stored:].to(weights.device)[:, None, None, :].expand(batch, heads, queries, stored)
         wide = weights.new_zeros(batch, heads, queries, self.end).scatter_(-1, keys, weights)
         rows = self.present.put_back(wide.transpose(1, 2).flatten(2), self.length)  # [B, L, H * K]
         return rows.view(batch, self.length, heads, self.end).transpose(1, 2)

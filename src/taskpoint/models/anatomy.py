@@ -109,7 +109,7 @@ def anatomy(model: nn.Module) -> Anatomy:
 
 def _check_config(config: Any, family: str, facts: FamilyFacts) -> None:
     """Refuses what the config says of the layers and a cut cannot do."""
-    kinds = {str(kind) for kind in getattr(config, "layer_types", None) or ()} - _ATTENDING - set(facts.attending)
+    kinds = {str(kind) for kind in getattr(config, "layer_types", None) or ()} - _ATTENDING
     recurrent = sorted(kind for kind in kinds if any(part in kind for part in _RECURRENT))
     if recurrent:
         raise ModelError(
@@ -120,8 +120,13 @@ def _check_config(config: Any, family: str, facts: FamilyFacts) -> None:
         raise ModelError(
             f"models of type {family!r} have layers of type {', '.join(sorted(kinds))}, which may choose among keys or "
             "merge them, so context cannot be cut out of them; pass a model whose layers are full_attention or "
-            "sliding_attention (for a family of your own see taskpoint.register_family, attending=...)"
+            "sliding_attention"
         )
+    for entry in (facts.index_window, facts.index_window_types):
+        if entry is not None and not hasattr(config, entry):
+            raise ModelError(
+                f"the config of type {family!r} has no entry {entry!r}, where register_family says its window is"
+            )
     if getattr(config, "num_kv_shared_layers", None):
         raise ModelError(
             f"models of type {family!r} share keys between layers (num_kv_shared_layers="
@@ -143,10 +148,9 @@ def _find_layers(
 
     if facts.layers is not None:
         return _registered_layers(model, facts.layers, family)
-    searched: Any = model
-    if hasattr(model, "get_decoder"):  # first, because a tower beside it may have as many layers
-        searched = model.get_decoder() or model
-    for root in (searched, model):
+    get_decoder: Any = getattr(model, "get_decoder", None)
+    # The decoder comes first, because a tower beside it may have as many layers.
+    for root in (get_decoder() or model if get_decoder is not None else model, model):
         for owner in root.modules():
             for child in owner.children():
                 # Experts and adapters also come in module lists; only the layers attend, and there are `count` of them.
@@ -158,13 +162,11 @@ def _find_layers(
     )
 
 
-def _registered_layers(
-    model: nn.Module, path: str, family: str
-) -> tuple[nn.Module, nn.ModuleList | nn.Sequential]:
+def _registered_layers(model: nn.Module, path: str, family: str) -> tuple[nn.Module, nn.ModuleList | nn.Sequential]:
     from torch import nn
 
     root: nn.Module = model.get_base_model() if hasattr(model, "get_base_model") else model  # type: ignore[operator]
-    owner, _, name = path.rpartition(".")
+    owner, _, _ = path.rpartition(".")
     try:
         layers = root.get_submodule(path)
     except AttributeError as error:
@@ -199,4 +201,6 @@ def _given_tokens(model: nn.Module, owner: nn.Module, family: str) -> nn.Module:
     for module in reversed(modules_down_to(model, owner)):
         if {"input_ids", "inputs_embeds"} & set(_parameters(type(module).forward)):
             return module
-    raise ModelError(f"no module of {type(model).__name__} (type {family!r}) takes input_ids; pass a transformers decoder")
+    raise ModelError(
+        f"no module of {type(model).__name__} (type {family!r}) takes input_ids; pass a transformers decoder"
+    )

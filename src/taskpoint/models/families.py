@@ -22,7 +22,6 @@ class FamilyFacts:
             cache index instead of position, so that a hole in the kept tokens would stretch their window.
         index_window_types: name of the config entry that lists, by layer, "local" or "global"; None: all are local.
         mask_hides: boolean attention masks are True where a token is hidden; elsewhere True is what may be seen.
-        attending: names of layer types, besides the library's own, that attend to stored keys and keep no other state.
         by_mask: config entries whose window the attention mask holds, so that the self-check need not reach it.
 
     Raises:
@@ -33,7 +32,6 @@ class FamilyFacts:
     index_window: str | None = None
     index_window_types: str | None = None
     mask_hides: bool = False
-    attending: tuple[str, ...] = ()
     by_mask: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -45,18 +43,14 @@ class FamilyFacts:
             raise SettingError("index_window_types is given without index_window; name the entry with the window too")
         if not isinstance(self.mask_hides, bool):
             raise SettingError(f"mask_hides is {self.mask_hides!r}; expected True or False")
-        for name in ("attending", "by_mask"):
-            value = getattr(self, name)
-            if not isinstance(value, tuple) or not all(isinstance(part, str) and part for part in value):
-                raise SettingError(f"{name} is {value!r}; expected a tuple of names, such as ({_EXAMPLES[name]!r},)")
+        if not isinstance(self.by_mask, tuple) or not all(isinstance(name, str) and name for name in self.by_mask):
+            raise SettingError(f"by_mask is {self.by_mask!r}; expected a tuple of names, such as ('sliding_window',)")
 
 
 _EXAMPLES = {
     "layers": "model.layers",
     "index_window": "window_size",
     "index_window_types": "attention_layers",
-    "attending": "global",
-    "by_mask": "sliding_window",
 }
 
 _SHIPPED: Mapping[str, FamilyFacts] = MappingProxyType(
@@ -79,7 +73,6 @@ def register_family(
     index_window: str | None = None,
     index_window_types: str | None = None,
     mask_hides: bool = False,
-    attending: tuple[str, ...] = (),
     by_mask: tuple[str, ...] = (),
 ) -> FamilyFacts:
     """Tells the engine what it cannot see of a model family of your own.
@@ -93,8 +86,6 @@ def register_family(
         index_window: config entry with the window of layers that measure distance by cache index.
         index_window_types: config entry that lists, by layer, `"local"` or `"global"`; without it all are local.
         mask_hides: boolean attention masks are True where a token is hidden.
-        attending: layer types of the config, besides `full_attention`, `sliding_attention` and `chunked_attention`,
-            that attend to stored keys and keep no other state.
         by_mask: config entries whose window the attention mask holds, so that the self-check need not reach it.
 
     Returns:
@@ -115,7 +106,6 @@ def register_family(
         index_window=index_window,
         index_window_types=index_window_types,
         mask_hides=mask_hides,
-        attending=attending,
         by_mask=by_mask,
     )
     _FAMILIES[model_type] = facts

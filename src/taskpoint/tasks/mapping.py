@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -169,13 +170,16 @@ class MappingTask(Task):
         return pool.content(item, shots, seed, instruction=instruction, fresh=fresh, shuffled=shuffled)
 
     def context(self, shots: int, seed: int, *, instruction: bool = True) -> Content:
-        """What stands before every query; see ``Task.context``. Each sub-task has its own: name one."""
+        """What stands before every query; see ``Task.context``. Of several sub-tasks it is the first, with a warning."""
+        first = self.subtasks[0].name
         if len(self.subtasks) > 1:
-            raise SettingError(
-                f"task {self.name!r} has {len(self.subtasks)} sub-tasks, each with examples of its own; name one of "
-                f"{', '.join(f'{self.name}:{subtask.name}' for subtask in self.subtasks)}"
+            others = ", ".join(f"{self.name}:{subtask.name}" for subtask in self.subtasks[1:])
+            warnings.warn(
+                f"task {self.name!r} has {len(self.subtasks)} sub-tasks, each with examples of its own; this is "
+                f"{self.name}:{first}. Name the one you mean: {others}",
+                stacklevel=2,
             )
-        return self._pools[self.subtasks[0].name].content(None, shots, seed, instruction=instruction)
+        return self._pools[first].content(None, shots, seed, instruction=instruction)
 
     @property
     def max_shots(self) -> int:
