@@ -125,6 +125,9 @@ def test_masks_that_hide_where_they_are_true_are_narrowed_alike() -> None:
     assert shows is not None
     assert turned is not None
     assert torch.equal(turned, ~shows)
+    none = replace(sight(), mask_hides=True).mask(None, torch.zeros(2, 4, 8))
+    assert none is not None
+    assert torch.equal(none, turned)
 
 
 def test_arguments_by_position_are_read_by_name() -> None:

@@ -94,6 +94,19 @@ def last_keys(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Ten
     return a[..., more:], b
 
 
+def test_states_that_stand_for_no_token_in_particular_are_refused() -> None:
+    """A mixture's router losses are over all tokens of all layers, which under a cut are not the same tokens."""
+    sizes = {"num_local_experts": 4, "num_experts_per_tok": 2, "eos_token_id": None}
+    torch.manual_seed(0)
+    llama = family("llama").config.to_dict()
+    shared = {key: llama[key] for key in ("vocab_size", "hidden_size", "num_hidden_layers", "intermediate_size")}
+    model = hf.MixtralForCausalLM(hf.MixtralConfig(**shared, **sizes, num_attention_heads=4, num_key_value_heads=2))
+    prompt = PROMPTS["pieces"]
+    with cut_context(model.eval(), 2, prompt.drop), pytest.raises(ModelError, match="output_router_logits") as caught:
+        model(prompt.input_ids, output_router_logits=True)
+    assert "\n" not in str(caught.value)
+
+
 def test_logits_processors_and_stopping_criteria_see_what_they_see_under_masking() -> None:
     model = family("llama")
 
@@ -240,6 +253,8 @@ def test_caches_that_do_more_than_to_keep_are_refused() -> None:
     cache = hf.DynamicCache()
     book_of(cache, LAYERS, 2)
     assert not cache.is_croppable
+    cache.layers[3].book.ledger.length = 4
+    cache.layers[3].reorder_cache(torch.tensor([1, 0]))  # a layer that stores nothing has nothing to reorder
     with pytest.raises(PlanError, match="repeat those of the prompt and of drop"):
         cache.layers[2].batch_repeat_interleave(2)
 

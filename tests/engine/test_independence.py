@@ -92,6 +92,13 @@ def test_a_cut_lets_go_of_a_cache_while_its_block_goes_on() -> None:
             del out
             gc.collect()
             assert held() is None
+            cache = hf.DynamicCache()
+            held = weakref.ref(cache)
+            with pytest.raises(ZeroDivisionError), hooked(anatomy(model).layers[3], before=lambda *_: 1 // 0):
+                model(prompt.input_ids, **inputs(model, prompt.mask), past_key_values=cache)
+            del cache
+            gc.collect()
+            assert held() is None, "after a failure: out of memory, say, where less is tried next"
 
 
 @CONTEXTS
@@ -156,9 +163,7 @@ def test_a_cache_of_a_thread_that_failed_is_closed_with_the_block() -> None:
         raise KeyboardInterrupt
 
     def work(index: int) -> None:
-        from transformers import DynamicCache
-
-        caches.append(DynamicCache())
+        caches.append(hf.DynamicCache())
         with pytest.raises(KeyboardInterrupt):
             model(PROMPTS["pieces"].input_ids, past_key_values=caches[-1])
 

@@ -265,7 +265,9 @@ class TestQuantised:
 def test_taking_and_putting_back_works_on_whatever_device_the_tokens_are() -> None:
     for keep in (PROMPT.kept, PROMPTS["pieces"].kept, torch.ones(3, 4, dtype=torch.bool)):
         present = present_tokens(keep)
-        taken = present.take(torch.empty(*keep.shape, 2, device="meta"))
+        whole = torch.empty(*keep.shape, 2, device="meta")
+        taken = present.take(whole)
+        assert (taken is whole) == bool(keep.all()), "nothing has to be copied where everything stays"
         assert taken.shape == (3, len(present), 2)
         assert present.put_back(taken, keep.shape[1]).shape == (*keep.shape, 2)
 

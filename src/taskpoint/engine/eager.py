@@ -7,13 +7,12 @@ would run without the cut; and one that is compiled inside the block would keep 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import nn
 
-from taskpoint.engine.forward import hooked
 from taskpoint.models.wrapping import modules_down_to
 
 
@@ -31,12 +30,24 @@ def eager(model: nn.Module, decoder: nn.Module) -> Iterator[None]:
         yield
 
 
+@contextmanager
 def hooked_eagerly(
     module: nn.Module, before: Callable[..., Any] | None = None, after: Callable[..., Any] | None = None
-) -> AbstractContextManager[None]:
-    """Hooks a module that compiled code may call; the hooks themselves are not to become part of that code."""
+) -> Iterator[None]:
+    """Hooks a module that compiled code may call; the hooks themselves are not to become part of that code.
+
+    Args:
+        module: the module.
+        before: runs before its forward.
+        after: runs after it, and also where it failed: then the output is None.
+    """
     disable: Callable[..., Any] = torch.compiler.disable
-    return hooked(module, before and disable(before), after and disable(after))
+    with ExitStack() as stack:
+        if before is not None:
+            stack.callback(module.register_forward_pre_hook(disable(before), with_kwargs=True).remove)
+        if after is not None:
+            stack.callback(module.register_forward_hook(disable(after), with_kwargs=True, always_call=True).remove)
+        yield
 
 
 @contextmanager

@@ -207,7 +207,7 @@ def present_tokens(keep: Bool[Tensor, "B L"], together: bool = False) -> Present
         return Present(index, None, every=index.shape[1] == keep.shape[1])
     if together and bool(keep.any()):
         index = keep.any(dim=0).nonzero().T
-        return Present(index, None)
+        return Present(index, ~keep[:, index[0]])
     counts = keep.sum(dim=1)  # [B]
     longest = max(int(counts.max()), 1)
     index = keep.int().argsort(dim=1, stable=True)[:, -longest:]  # [B, P]

@@ -120,8 +120,9 @@ def _whole_mask(mask: Any, past: int, length: int, keys: int, device: torch.devi
         queries = torch.arange(past, past + length, device=device)
         return (torch.arange(past + length - keys, past + length, device=device) <= queries[:, None])[None, None]
     if not isinstance(mask, Tensor) or mask.ndim != 4:
+        form = f"of shape {list(mask.shape)}" if isinstance(mask, Tensor) else f"of type {type(mask).__name__}"
         raise ModelError(
-            f"an attention mask of type {type(mask).__name__} is not supported; load the model with "
+            f"layers get an attention mask {form}, which is not supported; load the model with "
             "attn_implementation='sdpa' or 'eager'"
         )
     return mask

@@ -15,7 +15,6 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from weakref import WeakSet
 
-import torch
 from torch import nn
 
 from taskpoint.engine.arguments import LayerCall, Sight, first_tensor, like_output, read_call
@@ -53,9 +52,7 @@ class _Removal:
         parts, first = self._parts, self._plan.after
         with ExitStack() as stack:
             stack.callback(self._close_books)
-            stack.enter_context(hooked_eagerly(parts.decoder, before=self._begin))
-            end = torch.compiler.disable(self._end)
-            stack.callback(parts.decoder.register_forward_hook(end, with_kwargs=True, always_call=True).remove)
+            stack.enter_context(hooked_eagerly(parts.decoder, before=self._begin, after=self._end))
             for index in range(first, parts.num_layers):
                 last = index == parts.num_layers - 1
                 stack.enter_context(
