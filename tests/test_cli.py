@@ -209,7 +209,6 @@ def test_compile_takes_the_layer_from_a_run_of_locate(
         ([*COMPILE, "--after", "9"], "--out"),
         ([*COMPILE, "--after", "9", "--hide", "query", "--out", "{new}"], "hides the query"),
         ([*COMPILE, "--after", "9", "--out", "{text}"], "is no compiled prompt"),
-        (["compile", "--task", "lexicon", "--after", "9", "--out", "{new}"], "lexicon:plural"),
         (["compile", "--task", "lexicon:plurals", "--after", "9", "--out", "{new}"], "Did you mean 'lexicon:plural'"),
         (["generate", "--prompt", "{prompt}"], "one of --queries"),
         (["generate", "--prompt", "{prompt}", "--query", "a", "--queries", "{text}"], "one of --queries"),

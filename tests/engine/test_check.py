@@ -201,6 +201,21 @@ def test_an_unknown_family_is_checked_once_and_then_cut(kind: str, monkeypatch: 
     assert [result.exact for result in checked] == [True]
 
 
+def test_code_in_the_place_of_the_librarys_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels and the like put their own forward into the library's classes."""
+    plain, checked = LlamaAttention.forward, []
+
+    def forward(self: Any, hidden_states: Any, **named: Any) -> Any:
+        return plain(self, hidden_states, **named)
+
+    monkeypatch.setattr(check_module, "check", lambda model: checked.append(model) or check(model))
+    assert exact(fresh("llama", None, FEW_LAYERS))
+    assert not checked
+    monkeypatch.setattr(LlamaAttention, "forward", forward)
+    assert exact(fresh("llama", None, FEW_LAYERS))
+    assert len(checked) == 1
+
+
 def test_a_family_that_counts_by_itself_is_found() -> None:
     result = check(toy("toy_counting", CountingAttention))
     assert not result.exact

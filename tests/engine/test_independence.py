@@ -211,7 +211,7 @@ def test_a_block_that_catches_ctrl_c_goes_on_where_it_was() -> None:
 def test_ctrl_c_while_hooks_are_put_on_or_taken_off_leaves_none_behind(context: Any) -> None:
     """The signal comes at one line of the engine's code after another, a sample of them."""
     model, drop = fresh("gpt2"), RAGGED.drop
-    line, lines = 1, Lines()
+    line, lines, late = 1, Lines(), 0
     with untouched(model):
         while lines.ran >= lines.at:  # until there are not so many lines
             came = None
@@ -224,11 +224,19 @@ def test_ctrl_c_while_hooks_are_put_on_or_taken_off_leaves_none_behind(context: 
             finally:
                 sys.settrace(None)
             assert came is not None or lines.ran < lines.at, f"the interrupt at line {line} was lost"
-            assert not hasattr(anatomy(model).decoder, "taskpoint_cut"), line
-            assert not any(layer._forward_pre_hooks for layer in anatomy(model).layers), line
+            late += hooks_left(model)
+            came = None
+            assert not hooks_left(model), line
             line += 7
+    # Between a block and its end Python's own `with` can be interrupted; then hooks go when the exception is let go.
+    assert late <= 3
     assert line > 200, "hardly a line was interrupted"
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def hooks_left(model: Any) -> bool:
+    parts = anatomy(model)
+    return hasattr(parts.decoder, "taskpoint_cut") or any(layer._forward_pre_hooks for layer in parts.layers)
 
 
 class Lines:

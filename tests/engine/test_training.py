@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -184,6 +185,15 @@ def test_training_mode_with_dropout_is_refused(context: Any, name: str) -> None:
         model.train()
     with context(model, LAYERS, prompt.drop):
         model(prompt.input_ids)  # the ordinary model, which may
+
+
+@CONTEXTS
+def test_a_call_that_fails_in_training_mode_fails_for_its_own_reason(context: Any) -> None:
+    model, prompt = fresh("gpt2").train(), PROMPTS["pieces"]
+    with warnings.catch_warnings(), context(model, 2, prompt.drop):
+        warnings.simplefilter("error")  # of what a hook raises after a failure, torch makes a warning
+        with pytest.raises(ZeroDivisionError), hooked(anatomy(model).layers[3], before=lambda *_: 1 // 0):
+            model(prompt.input_ids)
 
 
 @CONTEXTS

@@ -228,9 +228,11 @@ def test_what_cannot_be_compiled_is_refused_with_one_line(
     assert "\n" not in str(refused.value)
 
 
-def test_a_task_of_several_sub_tasks_is_refused_with_their_names(lm: LanguageModel) -> None:
-    with pytest.raises(SettingError, match=r"lexicon:english-german.*lexicon:plural"):
-        tp.compile_prompt(lm, tp.task("lexicon"), after=5)
+def test_a_task_of_several_sub_tasks_is_its_first_with_a_warning_that_names_the_others(lm: LanguageModel) -> None:
+    with pytest.warns(UserWarning, match=r"lexicon:english-german.*lexicon:plural"):
+        suite = tp.compile_prompt(lm, tp.task("lexicon"), after=5)
+    one = tp.compile_prompt(lm, tp.task("lexicon:english-french"), after=5)
+    assert suite.generate(["dog", "house"]) == one.generate(["dog", "house"])
 
 
 @pytest.mark.parametrize(

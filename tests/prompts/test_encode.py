@@ -97,7 +97,8 @@ def test_every_token_has_the_label_of_the_last_byte_that_it_spells(
     form = template(name)
     assert isinstance(form, DelimiterTemplate)
     text, labels = labels_of_characters(form, content, output)
-    if "<0x00>" in lossless.get_vocab() and "▁" in text:
+    spelt_out = ("▁", *lossless.all_special_tokens)  # what Llama-2 reads as itself, with its spaces elsewhere
+    if "<0x00>" in lossless.get_vocab() and any(piece in text for piece in spelt_out):
         return
     prompt = encode(lossless, form, content, output)
     assert prompt.text == text

@@ -45,7 +45,7 @@ _LONG, _LONGEST = 160, 544
 
 # The one thing the engine remembers between calls: what was found for a model object, for as long as that object lives.
 # It is kept beside the model, because the model must stay bit for bit as it is.
-_VERDICTS: WeakKeyDictionary[nn.Module, tuple[Any, CheckResult]] = WeakKeyDictionary()
+_VERDICTS: WeakKeyDictionary[nn.Module, tuple[Any, bool]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -105,15 +105,13 @@ def exact(model: nn.Module) -> bool:
     Where they cannot, a warning says so and that nothing will be saved.
     """
     parts = anatomy(model)
-    if parts.family in COVERED_FAMILIES and _of_library(parts):
-        return True
     asked = (parts.facts, getattr(parts.config, "_attn_implementation", None))
     if model not in _VERDICTS or _VERDICTS[model][0] != asked:
-        verdict = check(model)
-        _VERDICTS[model] = (asked, verdict)
-        if not verdict.exact:
+        verdict = None if parts.family in COVERED_FAMILIES and _of_library(parts) else check(model)
+        _VERDICTS[model] = (asked, verdict is None or verdict.exact)
+        if verdict is not None and not verdict.exact:
             warnings.warn(f"{verdict}; masks are used instead, so nothing is saved", stacklevel=3)
-    return _VERDICTS[model][1].exact
+    return _VERDICTS[model][1]
 
 
 def _of_library(parts: Anatomy) -> bool:

@@ -111,7 +111,7 @@ class _Removal:
 
     def _restore(self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
         running = self._call
-        if running is None or running.present.every:
+        if running is None:
             return None
         # Some families reshape the last hidden state to the input's length, and `generate` reads its last place.
         full = running.present.put_back(first_tensor(output), running.decoder.length)  # [B, L, D]

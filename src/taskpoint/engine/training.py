@@ -66,7 +66,9 @@ class _Dice:
 
     def end(self, decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         before, self._before.states = self._before.states, None
-        if before is None or output is None or all(torch.equal(a, b) for a, b in zip(before, self._states(), strict=True)):
+        if before is None or output is None:  # the call failed
+            return
+        if all(torch.equal(a, b) for a, b in zip(before, self._states(), strict=True)):
             return
         raise PlanError(
             "the model is in training mode and draws random numbers (dropout), so that nothing it computes can be "
