@@ -170,7 +170,7 @@ class MappingTask(Task):
         return pool.content(item, shots, seed, instruction=instruction, fresh=fresh, shuffled=shuffled)
 
     def context(self, shots: int, seed: int, *, instruction: bool = True) -> Content:
-        """What stands before every query; see ``Task.context``. Of several sub-tasks it is the first, with a warning."""
+        """What stands before every query; see ``Task.context``. Of several sub-tasks: the first, with a warning."""
         first = self.subtasks[0].name
         if len(self.subtasks) > 1:
             others = ", ".join(f"{self.name}:{subtask.name}" for subtask in self.subtasks[1:])
