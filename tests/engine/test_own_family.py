@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -21,11 +20,12 @@ from taskpoint.engine.sweep import sweep_logits
 from taskpoint.engine.sweep_decode import sweep_generate
 from taskpoint.engine.truncated import cut_context
 from taskpoint.errors import ModelError
-from taskpoint.models import families
 from taskpoint.models.anatomy import anatomy
 
 CELLS = 3
 PROMPT = PROMPTS["ragged, rows differ"]
+
+pytestmark = pytest.mark.usefixtures("own_families")
 
 
 class CellConfig(PretrainedConfig):
@@ -140,14 +140,6 @@ def cells(**named: Any) -> Any:
     for weights in model.parameters():
         weights.data.mul_(2)  # one narrow head without a norm
     return model
-
-
-@pytest.fixture(autouse=True)
-def _forget() -> Iterator[None]:
-    before = dict(families._FAMILIES)
-    yield
-    families._FAMILIES.clear()
-    families._FAMILIES.update(before)
 
 
 def test_layers_that_are_not_found_are_asked_for() -> None:

@@ -6,7 +6,7 @@ import functools
 
 import pytest
 import torch
-from families import CASES, CUTS, FAMILIES, LAYERS, PROMPTS, TOKENS, TOLERANCE, VOCAB, family, inputs
+from families import CASES, CUTS, FAMILIES, LAYERS, PROMPTS, TOKENS, TOLERANCE, VOCAB, family, fresh, inputs
 
 from taskpoint.engine.forward import hooked
 from taskpoint.engine.reference import reference_last_logits, reference_sweep_logits
@@ -128,3 +128,15 @@ def test_a_wrapper_that_passes_its_arguments_on_is_swept_like_its_model() -> Non
     prompt = PROMPTS["ragged, rows differ"]
     arguments = (prompt.input_ids, prompt.drop, prompt.mask)
     assert torch.equal(sweep_logits(Wrapper(), *arguments), sweep_logits(family("llama"), *arguments))
+
+
+def test_a_sweep_of_a_model_in_training_mode_is_that_of_evaluation() -> None:
+    """Dropout would make every row another random number."""
+    prompt = PROMPTS["pieces"]
+    model = fresh("gpt2").train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.5
+    swept = sweep_logits(model, prompt.input_ids, prompt.drop)
+    assert model.training
+    assert torch.equal(swept, sweep_logits(model.eval(), prompt.input_ids, prompt.drop))

@@ -18,6 +18,7 @@ from transformers.cache_utils import Cache, DynamicLayer
 
 from taskpoint.engine.arguments import LayerCall, Sight, read_call
 from taskpoint.engine.check import exact
+from taskpoint.engine.compare import evaluating
 from taskpoint.engine.forward import accepts, hooked, inputs_for, true_positions, under_cut
 from taskpoint.engine.greedy import Ending, check_new, write
 from taskpoint.engine.plan import CutPlan, Present
@@ -116,7 +117,7 @@ def compile_context(
     # A plan keeps its last token; here that is one more, which no other token sees and whose keys are left out again.
     plan = CutPlan(parts.num_layers, after, torch.nn.functional.pad(drop, (0, 1)))
     cache = Cache(layers=[DynamicLayer() for _ in parts.layers])
-    with removal(parts, plan):
+    with evaluating(model), removal(parts, plan):
         named = inputs_for(model, None, last=1) | {"past_key_values": cache, "use_cache": True}
         model(torch.cat([tokens, tokens[:, -1:]], dim=1), **named)
     layers: Any = cache.layers
@@ -204,8 +205,15 @@ def _by_length(
     There a family would measure distances across the padding (windows by cache index).
     """
     check_queries(input_ids, attention_mask)
-    if attention_mask is None or takes_apart(model):
-        return run(input_ids, attention_mask)
+    with evaluating(model):
+        if attention_mask is None or takes_apart(model):
+            return run(input_ids, attention_mask)
+        return _grouped(input_ids, attention_mask, run, fill)
+
+
+def _grouped(
+    input_ids: Tensor, attention_mask: Tensor, run: Callable[[Tensor, Tensor | None], Tensor], fill: int
+) -> Tensor:
     lengths = attention_mask.sum(1)  # [B]
     groups = [(lengths == length).nonzero()[:, 0] for length in lengths.unique()]
     parts = [run(input_ids[rows, -int(lengths[rows[0]]) :], None) for rows in groups]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers.cache_utils import Cache, DynamicLayer
 
 from taskpoint.engine.check import exact
+from taskpoint.engine.compare import evaluating
 from taskpoint.engine.forward import inputs_for, under_cut
 from taskpoint.engine.riding import Riding
 from taskpoint.engine.sharing_check import takes_apart
@@ -48,13 +49,14 @@ def read_context(model: nn.Module, tokens: Int[Tensor, "1 T"], drop: Bool[Tensor
     named = inputs_for(model, None, last=1) | {"past_key_values": Cache(layers=list(base)), "use_cache": True}
     kept = ~drop[0]
     if not bool((drop[0].cumsum(0) > 0)[kept].any()):
-        with under_cut(parts):
+        with evaluating(model), under_cut(parts):
             model(tokens, **named)
         places = kept.nonzero()[:, 0]
         all_keys = tuple((layer.keys, layer.values) for layer in base)
         return SweptContext(tokens[0], drop[0], all_keys, tuple(_at(keys, places) for keys in all_keys))
     own: list[Any] = [DynamicLayer() for _ in parts.layers]
-    with Riding(parts, kept[None], 0, False, {named["past_key_values"]: Cache(layers=list(own))}).hooks():
+    riding = Riding(parts, kept[None], 0, False, {named["past_key_values"]: Cache(layers=list(own))})
+    with evaluating(model), riding.hooks():
         model(tokens, **named)
     return SweptContext(
         tokens[0],

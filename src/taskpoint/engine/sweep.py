@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from taskpoint.engine.batches import SweepSize, in_batches, rows_at_once
 from taskpoint.engine.check import exact
+from taskpoint.engine.compare import evaluating
 from taskpoint.engine.plan import check_drop
 from taskpoint.engine.reference import reference_last_logits
 from taskpoint.engine.riding import ride
@@ -59,7 +60,7 @@ def sweep_last_logits(
 ) -> Float[Tensor, "cuts B last vocab"]:
     """Logits at the last positions for every cut, in one pass: what scoring a reference answer needs.
 
-    Rows that free memory does not hold at once are done one part after the other.
+    Rows that free memory does not hold at once are done one part after the other. Dropout is off.
 
     Args:
         model: any transformers decoder with a language-model head.
@@ -89,9 +90,10 @@ def sweep_last_logits(
 
     def run(rows: slice) -> Tensor:
         given = input_ids[rows], drop[rows], None if attention_mask is None else attention_mask[rows]
-        if not (skip or exact(model)):
-            return reference_last_logits(model, *given, last=last)
-        return ride(model, parts, *given, last=last, skip=skip, context=context).transpose(0, 1)
+        with evaluating(model):
+            if not (skip or exact(model)):
+                return reference_last_logits(model, *given, last=last)
+            return ride(model, parts, *given, last=last, skip=skip, context=context).transpose(0, 1)
 
     parts_of_batch = in_batches(input_ids.shape[0], rows_at_once(parts, size), run)
     return parts_of_batch[0] if len(parts_of_batch) == 1 else torch.cat(parts_of_batch, dim=1)

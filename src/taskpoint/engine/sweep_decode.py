@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from taskpoint.engine.batches import SweepSize, in_batches, rows_at_once
 from taskpoint.engine.check import exact
+from taskpoint.engine.compare import evaluating
 from taskpoint.engine.greedy import Ending, check_new, greedy, write
 from taskpoint.engine.reference import mask_context
 from taskpoint.engine.stepping import Stepping, can_step
@@ -41,7 +42,7 @@ def sweep_generate(
     Rows that free memory does not hold at once are done one part after the other; prompts whose answers have ended for
     every cut leave the batch. Row r equals the new tokens of `model.generate(input_ids, do_sample=False)` under
     `cut_context(model, after=r, drop=drop)`. Always plain greedy: penalties and forced tokens of the model's generation
-    config are not applied.
+    config are not applied, and dropout is off.
 
     Args:
         model: any transformers decoder with a language-model head.
@@ -72,7 +73,8 @@ def sweep_generate(
 
     def run(rows: slice) -> Tensor:
         mask = None if attention_mask is None else attention_mask[rows]
-        return _write(model, parts, (input_ids[rows], drop[rows], mask), max_new_tokens, ending, skip, context)
+        with evaluating(model):
+            return _write(model, parts, (input_ids[rows], drop[rows], mask), max_new_tokens, ending, skip, context)
 
     answers = in_batches(input_ids.shape[0], rows_at_once(parts, size), run)
     return _joined(answers, ending, dim=1)
