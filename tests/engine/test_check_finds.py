@@ -1,4 +1,4 @@
-"""What the self-check finds: windows in stored keys of every length, states beside attention, masks that do not hide."""
+"""What the self-check finds: windows in stored keys, states beside attention, masks that do not hide."""
 
 from __future__ import annotations
 
