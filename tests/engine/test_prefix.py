@@ -48,8 +48,13 @@ def whole(row: int, drop: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat([TOKENS, own], dim=1), torch.nn.functional.pad(drop, (0, own.shape[1]))
 
 
-@pytest.mark.parametrize("kind", DROPS)
-@pytest.mark.parametrize("name", FAMILIES)
+# Holes to the end ask most of every family; the other ways are asked of three that differ in how they share.
+EVERY = [
+    (name, kind) for name in FAMILIES for kind in DROPS if "pieces" in kind or name in ("llama", "mistral", "bloom")
+]
+
+
+@pytest.mark.parametrize(("name", "kind"), EVERY)
 def test_ragged_queries_after_a_compiled_context_equal_whole_prompts_under_masks(name: str, kind: str) -> None:
     model, drop = family(name), DROPS[kind]
     for cut in (0, 2, LAYERS - 1, LAYERS):
