@@ -10,7 +10,7 @@ demo: $(VENV)/.installed  ## find the layer on the bundled model, ends with a re
 	$(BIN)/taskpoint locate --items 100 --instruction both --out runs/demo
 
 test: $(VENV)/.installed  ## every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --dist worksteal
 
 lint: $(VENV)/.installed  ## style and types
 	$(BIN)/ruff check .

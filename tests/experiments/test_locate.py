@@ -20,7 +20,8 @@ from taskpoint.analysis.recognition import recognition_point
 from taskpoint.errors import ModelError, PromptError, RunFolderError, SettingError, TaskpointError
 from taskpoint.experiments.condition import PAPER_CONDITIONS, Condition, conditions
 from taskpoint.experiments.locate import LocateResult
-from taskpoint.experiments.locate_view import curve_scores, view_of_folder
+from taskpoint.experiments.locate_view import view_of_folder
+from taskpoint.experiments.scores import curve_scores
 from taskpoint.models.loading import LanguageModel
 from taskpoint.prompts.encode import encode
 from taskpoint.prompts.selector import parse_selector
@@ -118,7 +119,7 @@ def test_a_bisection_finds_the_point_of_the_whole_curve(lm: LanguageModel) -> No
     assert len(part.curve) < len(whole.curve)
     merged = part.curve.merge(whole.curve, on="cut")
     np.testing.assert_allclose(merged["mean_x"], merged["mean_y"])
-    scores = curve_scores(whole.rows, "examples", 3, list(range(N + 1)))
+    scores = curve_scores(whole.rows, "examples", 3, list(range(N + 1))).values
     assert part.point.layer == recognition_point(list(range(N + 1)), scores).layer
 
 

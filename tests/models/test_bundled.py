@@ -15,8 +15,7 @@ from taskpoint.tasks.registry import task
 
 
 def test_the_bundled_model_is_small_and_its_summary_one_line() -> None:
-    [bundled] = bundled_models().values()
-    assert bundled.name == "lexicon"
+    bundled = bundled_models()["lexicon"]
     assert sum(file.stat().st_size for file in bundled.path.rglob("*")) <= 10_000_000
     assert "12 layers" in bundled.summary
     assert "\n" not in bundled.summary

@@ -21,7 +21,7 @@ from transformers import (
 from taskpoint.errors import ModelError, SettingError, TaskpointError, TokenizerError, UnknownNameError
 from taskpoint.models import loading
 from taskpoint.models.loading import load
-from taskpoint.pretrain.tokenizer import train_tokenizer
+from taskpoint.pretrain.tokenizer import suite_texts, train_tokenizer
 from taskpoint.tasks.lexicon import subtasks
 
 SHAPE: dict[str, Any] = {
@@ -35,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
     path = tmp_path_factory.mktemp("models") / "tiny"
     LlamaForCausalLM(LlamaConfig(**SHAPE)).save_pretrained(path)
-    train_tokenizer(subtasks(), ("qa",), vocab=400, positions=128).save_pretrained(path)
+    train_tokenizer(suite_texts(subtasks(), ("qa",)), vocab=400, positions=128).save_pretrained(path)
     return path
 
 

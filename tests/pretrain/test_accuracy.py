@@ -7,7 +7,7 @@ from transformers import PreTrainedTokenizerFast
 
 from taskpoint.models.loading import LanguageModel
 from taskpoint.pretrain.accuracy import accuracies
-from taskpoint.pretrain.tokenizer import train_tokenizer
+from taskpoint.pretrain.tokenizer import suite_texts, train_tokenizer
 from taskpoint.prompts.template import template
 from taskpoint.tasks.lexicon import subtasks
 from taskpoint.tasks.mapping import MappingTask
@@ -36,7 +36,7 @@ class _Oracle:
 
 def test_each_form_of_each_task_is_scored_on_its_own_prompts() -> None:
     task = MappingTask("two", (subtasks()["past"], subtasks()["plural"]))
-    tokenizer = train_tokenizer(subtasks(), ("qa",), vocab=600, positions=128)
+    tokenizer = train_tokenizer(suite_texts(subtasks(), ("qa",)), vocab=600, positions=128)
     oracle = _Oracle(tokenizer)
     lm: Any = LanguageModel.__new__(LanguageModel)
     object.__setattr__(lm, "model", oracle)

@@ -7,7 +7,7 @@ from transformers import PreTrainedTokenizerFast
 
 from taskpoint.errors import SettingError
 from taskpoint.pretrain.data import Mixture, collate, taught
-from taskpoint.pretrain.tokenizer import train_tokenizer
+from taskpoint.pretrain.tokenizer import suite_texts, train_tokenizer
 from taskpoint.prompts.content import Content, Example
 from taskpoint.prompts.encode import encode
 from taskpoint.prompts.template import template
@@ -20,7 +20,7 @@ TEMPLATES = ("qa", "arrow", "colon")
 
 @pytest.fixture(scope="module")
 def tokenizer() -> PreTrainedTokenizerFast:
-    return train_tokenizer(WORDS, TEMPLATES, vocab=1000, positions=256)
+    return train_tokenizer(suite_texts(WORDS, TEMPLATES), vocab=1000, positions=256)
 
 
 def mixture(shots: int = 3, instruction_share: float = 0.5, other_share: float = 0.3) -> Mixture:

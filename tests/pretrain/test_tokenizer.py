@@ -5,13 +5,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
-from taskpoint.pretrain.tokenizer import train_tokenizer
+from taskpoint.pretrain.tokenizer import suite_texts, train_tokenizer
 from taskpoint.tasks.lexicon import subtasks
 
 
 @pytest.fixture(scope="module")
 def tokenizer() -> PreTrainedTokenizerFast:
-    return train_tokenizer(subtasks(), ("qa", "arrow", "colon"), vocab=800, positions=64)
+    return train_tokenizer(suite_texts(subtasks(), ("qa", "arrow", "colon")), vocab=800, positions=64)
 
 
 def test_a_prompt_starts_with_bos_and_has_its_marks_and_newlines_as_single_tokens(
@@ -39,7 +39,7 @@ def test_every_text_is_read_back_and_no_token_joins_a_newline_with_something_els
 
 
 def test_the_same_words_give_the_same_tokenizer(tokenizer: PreTrainedTokenizerFast) -> None:
-    again = train_tokenizer(subtasks(), ("qa", "arrow", "colon"), vocab=800, positions=64)
+    again = train_tokenizer(suite_texts(subtasks(), ("qa", "arrow", "colon")), vocab=800, positions=64)
     assert again.backend_tokenizer.to_str() == tokenizer.backend_tokenizer.to_str()
     assert len(again) == 800
     assert again.padding_side == "left"

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import math
 import random
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +15,8 @@ from taskpoint.analysis.intervals import Interval
 from taskpoint.analysis.recognition import RecognitionPoint
 from taskpoint.analysis.savings import Saving
 from taskpoint.report.view import AnswerView, ConditionView, ControlScore, LocateView
+
+sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode does not look beside a test module
 
 LAYERS = 12
 # (label, hide, instruction, middle of the rise, score at r = 0)
@@ -205,5 +211,19 @@ def hostile() -> LocateView:
 
 
 @pytest.fixture(scope="session")
+def translations() -> LocateView:
+    from translations import make_translations
+
+    return make_translations()
+
+
+@pytest.fixture(scope="session")
 def sample() -> LocateView:
     return make_view()
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    from reading import opened
+
+    yield from opened(tmp_path_factory.mktemp("profile"))

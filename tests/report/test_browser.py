@@ -2,90 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from reading import END, ESCAPE, HOME, LEFT, RIGHT, Reader
 
 from taskpoint.report.html import save_page
 from taskpoint.report.view import LocateView
-
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-SWITCHES = """
-    --headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
-    --disable-component-update --disable-sync --disable-dev-shm-usage --window-size=1280,900
-""".split()  # noqa: SIM905
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    webdriver = pytest.importorskip("selenium.webdriver", reason="install selenium to drive the page in a browser")
-    if BROWSER is None or DRIVER is None:
-        pytest.skip("install chromium and chromedriver to drive the page in a browser")
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    for switch in (*SWITCHES, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(switch)
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=DRIVER))
-    yield driver
-    driver.quit()
 
 
 @pytest.fixture(scope="module")
 def address(sample: LocateView, tmp_path_factory: pytest.TempPathFactory) -> str:
     return save_page(sample, tmp_path_factory.mktemp("page") / "report.html").as_uri()
-
-
-class Reader:
-    """Somebody who looks at the page and touches it."""
-
-    def __init__(self, browser: Any) -> None:
-        self.browser = browser
-
-    def open(self, address: str, width: int = 1280, scheme: str = "light") -> Reader:
-        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-        self.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        features = [{"name": "prefers-color-scheme", "value": scheme}]
-        self.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-        self.browser.get(address)
-        self.ask("localStorage.clear()")
-        self.browser.refresh()
-        return self
-
-    def ask(self, script: str, *values: object) -> Any:
-        return self.browser.execute_script(
-            script if ";" in script or "return" in script else f"return {script}", *values
-        )
-
-    def press(self, selector: str, *keys: str) -> None:
-        element = self.browser.find_element("css selector", selector)
-        for key in keys:
-            element.send_keys(key)
-
-    def click(self, selector: str) -> None:
-        self.ask("arguments[0].scrollIntoView({block: 'center'});", self.browser.find_element("css selector", selector))
-        self.browser.find_element("css selector", selector).click()
-
-    def text(self, selector: str) -> str:
-        return str(self.ask("return document.querySelector(arguments[0]).textContent", selector))
-
-    def rows(self) -> list[tuple[str, str, str, str]]:
-        """Verdict, query, answer and reference of each row that is shown."""
-        script = """return [...document.querySelectorAll('#items tr:not([hidden])')].map((row) => [
-            row.querySelector('.verdict .said, .verdict .hush').textContent,
-            row.querySelector('th > bdi')?.textContent ?? '',
-            (row.querySelector('.answer > bdi') ?? row.querySelector('.answer > em')).textContent,
-            row.querySelector('.expected > bdi').textContent])"""
-        return [tuple(row) for row in self.ask(script)]
-
-    def errors(self) -> list[str]:
-        return [
-            entry["message"] for entry in self.browser.get_log("browser") if entry["level"] in {"SEVERE", "WARNING"}
-        ]
 
 
 @pytest.fixture
@@ -101,9 +31,6 @@ def _expected(view: LocateView, condition: int, cut: int) -> list[tuple[str, str
         for it in view.answers
         if it.condition == condition
     ]
-
-
-RIGHT, LEFT, HOME, END, ESCAPE = "\ue014", "\ue012", "\ue011", "\ue010", "\ue00c"
 
 
 def test_the_page_opens_at_the_recognition_point(reader: Reader, sample: LocateView) -> None:
@@ -150,6 +77,7 @@ def test_arrow_keys_on_the_chart_move_the_cut_of_the_whole_page(reader: Reader) 
 
 def test_the_pointer_on_the_chart_shows_values_and_a_click_chooses(reader: Reader) -> None:
     spot = reader.ask("""const box = document.querySelector('#curve').getBoundingClientRect();
+        const {plot} = charts[0];
         return [plot.x(9) / plot.width * box.width + box.left + 3, box.top + 100]""")
     mouse = {"x": spot[0], "y": spot[1], "button": "left", "clickCount": 1}
     reader.browser.execute_cdp_cmd("Input.dispatchMouseEvent", {"type": "mouseMoved", "x": spot[0], "y": spot[1]})
@@ -210,9 +138,11 @@ def test_search_looks_at_query_reference_answer_and_sub_task(reader: Reader) -> 
 
 @pytest.mark.parametrize("width", [390, 360])
 def test_a_phone_does_not_scroll_sideways(
-    browser: Any, address: str, hostile: LocateView, tmp_path: Path, width: int
+    browser: Any, address: str, hostile: LocateView, translations: LocateView, tmp_path: Path, width: int
 ) -> None:
-    for page in (address, save_page(hostile, tmp_path / "hostile.html").as_uri()):
+    others = {"hostile.html": hostile, "translations.html": translations}
+    pages = [save_page(view, tmp_path / name).as_uri() for name, view in others.items()]
+    for page in (address, *pages):
         reader = Reader(browser).open(page, width=width)
         reader.ask("document.querySelectorAll('details').forEach((details) => { details.open = true; });")
         reader.press("#curve", RIGHT)

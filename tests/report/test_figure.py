@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 import warnings
@@ -66,6 +67,37 @@ def test_lines_bands_and_ceilings_are_the_view(sample: LocateView) -> None:
     ceilings = [line for line in upper.lines if line.get_linestyle() == "--"]
     assert [line.get_ydata()[0] for line in ceilings[:2]] == [0.93, 0.94]
     assert len(upper.collections) >= len(sample.conditions)
+
+
+def test_the_asked_language_has_a_panel_of_its_own_on_the_same_axis(translations: LocateView) -> None:
+    drawn = figure(translations)
+    drawn.canvas.draw()
+    upper, middle, lower = drawn.axes
+    assert middle.get_title("left") == "in the asked language"
+    assert [tuple(line.get_ydata()) for line in middle.lines] == [it.language for it in translations.conditions]
+    assert [label.get_text() for label in middle.get_yticklabels()] == ["0 %", "50 %", "100 %"]
+    assert middle.get_xlim() == upper.get_xlim() == lower.get_xlim()
+    boxes = [axes.get_position() for axes in drawn.axes]
+    assert all((box.x0, box.x1) == pytest.approx((boxes[0].x0, boxes[0].x1)) for box in boxes)
+    assert boxes[0].y0 > boxes[1].y1 > boxes[1].y0 > boxes[2].y1
+    assert 1 / 3 <= boxes[1].height / boxes[0].height <= 1 / 2
+
+
+def test_without_a_language_there_is_no_such_panel(sample: LocateView) -> None:
+    assert len(figure(sample).axes) == 2
+
+
+def test_a_condition_without_language_is_left_out_of_its_panel(translations: LocateView) -> None:
+    first, second = translations.conditions
+    silent = dataclasses.replace(first, language=None, language_low=None, language_high=None)
+    _, middle, _ = figure(dataclasses.replace(translations, conditions=(silent, second))).axes
+    (line,) = middle.lines
+    assert tuple(line.get_ydata()) == second.language
+    assert line.get_color() == style(1).light
+
+
+def test_bleu_starts_at_0_as_in_the_paper(translations: LocateView) -> None:
+    assert figure(translations).axes[0].get_ylim()[0] == 0
 
 
 def test_the_upper_axis_is_the_papers(sample: LocateView) -> None:

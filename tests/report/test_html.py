@@ -140,3 +140,55 @@ def test_200_items_at_13_cuts_under_5_conditions_stay_below_3_megabytes(sample: 
     )
     size = len(page(dataclasses.replace(sample, answers=answers)).encode())
     assert size < 3_000_000
+
+
+def test_languages_of_answers_survive_the_trip(translations: LocateView) -> None:
+    data = json.loads(payload(translations))
+    assert data["tongues"] == ["Dutch", "English", "French", "German", "Spanish"]
+    rows = [row for group in data["answers"] for row in group]
+    for row, answer in zip(rows, translations.answers, strict=True):
+        assert answer.languages is not None
+        assert [data["tongues"][number] if number >= 0 else "" for number in row[6]] == list(answer.languages)
+    assert data["texts"][rows[0][7]] == "r = 0 to 2: German; from r = 3: French"
+    assert data["stories"][0]
+    assert data["stories"][1] == []
+
+
+def test_without_languages_a_page_carries_and_shows_none(sample: LocateView) -> None:
+    read = _Reader(page(sample))
+    assert {attributes.get("id") for _, attributes in read.elements} & {"language", "story", "another"} == set()
+    assert "asked language" not in read.text
+    assert "By sub-task" not in read.text
+    assert {len(row) for group in json.loads(payload(sample))["answers"] for row in group} == {6}
+
+
+def test_every_direction_stands_in_a_table_under_each_condition(translations: LocateView) -> None:
+    text = _Reader(page(translations)).text
+    assert text.count("By direction") == 2
+    assert "eng-fra 3.3 38.2 4.5 4 (3-5) 8 % \u2192 99 %" in text
+    assert "nld-eng 27.9 45.0 44.1 undefined 91 % \u2192 99 %" in text
+
+
+def test_shares_of_the_asked_language_stand_in_a_table(translations: LocateView) -> None:
+    assert "0 7 % 5 % to 9 % 93 % 91 % to 95 %" in _Reader(page(translations)).text
+
+
+def test_names_of_directions_and_languages_are_text(translations: LocateView) -> None:
+    attack = "</script><img src=x onerror='window.hacked=1'>"
+    condition = translations.conditions[0]
+    parts = tuple(dataclasses.replace(part, name=attack) for part in condition.parts)
+    answers = tuple(
+        dataclasses.replace(answer, languages=(attack, *(answer.languages or ())[1:]))
+        for answer in translations.answers
+        if answer.condition == 0
+    )
+    view = dataclasses.replace(translations, conditions=(dataclasses.replace(condition, parts=parts),), answers=answers)
+    read = _Reader(page(view))
+    assert "img" not in {tag for tag, _ in read.elements}
+    assert attack in read.text
+
+
+def test_bleu_on_the_page_has_one_decimal(translations: LocateView) -> None:
+    text = _Reader(page(translations)).text
+    assert "40.7 39.5-41.9" in text
+    assert "3.27" not in text

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import io
 import re
 
@@ -55,8 +56,6 @@ def test_an_escape_sequence_in_a_label_does_not_reach_the_terminal(hostile: Loca
 
 
 def test_markup_in_a_label_is_shown_and_not_obeyed(sample: LocateView) -> None:
-    import dataclasses
-
     condition = dataclasses.replace(sample.conditions[0], label="[bold]x[/bold] [link=http://a]y")
     text = plain_text(dataclasses.replace(sample, conditions=(condition,), answers=()))
     assert "[bold]x[/bold]" in text
@@ -68,3 +67,57 @@ def test_a_terminal_that_cannot_show_unicode_gets_ascii(sample: LocateView) -> N
     show(sample, Console(file=paper, force_terminal=True))
     paper.flush()
     assert raw.getvalue().decode("ascii") == plain_text(sample)
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_the_asked_language_stands_beside_the_score(translations: LocateView) -> None:
+    lines = plain_text(translations).splitlines()
+    assert _cells(next(line for line in lines if re.match(r"\|\s+0 \|", line))) == [
+        "0", "3.3 2.0-4.6", "7 %", "25.0 23.7-26.3", "93 %"
+    ]  # fmt: skip
+
+
+def test_with_many_conditions_the_language_is_left_to_page_and_figure(translations: LocateView) -> None:
+    view = dataclasses.replace(translations, conditions=translations.conditions[:1] * 3, answers=())
+    assert "in asked language" not in plain_text(view)
+
+
+def test_a_cut_that_one_condition_lacks_leaves_its_cells_empty(translations: LocateView) -> None:
+    first, second = translations.conditions
+    names = ("cuts", "mean", "low", "high", "early_exit", "language", "language_low", "language_high")
+    sparse = dataclasses.replace(first, **{name: getattr(first, name)[::2] for name in names}, parts=())
+    lines = plain_text(dataclasses.replace(translations, conditions=(sparse, second), answers=())).splitlines()
+    row = _cells(next(line for line in lines if re.match(r"\|\s+1 \|", line)))
+    assert row[1:3] == ["", ""]
+    assert row[4] == "95 %"
+
+
+def test_every_direction_has_a_line_under_each_condition(translations: LocateView) -> None:
+    lines = plain_text(translations).splitlines()
+    rows = [_cells(line) for line in lines if re.match(r"\|\s*\w{3}-\w{3} ", line)]
+    parts = [part for condition in translations.conditions for part in condition.parts]
+    assert [row[0] for row in rows] == [part.name for part in parts]
+    assert rows[0] == ["eng-fra", "3.3", "38.2", "4.5", "4 (3-5)", "8 %, 99 %"]
+    assert rows[15][4] == "undefined"
+    assert sum(line.startswith("by direction: ") for line in lines) == 2
+
+
+def test_parts_without_languages_are_sub_tasks(translations: LocateView) -> None:
+    first = translations.conditions[0]
+    parts = tuple(dataclasses.replace(part, language=None) for part in first.parts)
+    plain = dataclasses.replace(first, language=None, language_low=None, language_high=None, parts=parts)
+    text = plain_text(dataclasses.replace(translations, conditions=(plain,), answers=()))
+    assert "by sub-task: " in text
+    assert "language" not in text
+
+
+def test_two_conditions_with_languages_fit_100_columns(translations: LocateView) -> None:
+    text = _shown(translations, force_terminal=True, width=100, color_system=None, legacy_windows=False)
+    for condition in translations.conditions:
+        for place in range(11):
+            ends = span(condition.low[place], condition.high[place], "BLEU")
+            assert f"{score(condition.mean[place], 'BLEU')} {ends}" in text
+    assert "paper" in text

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from taskpoint.errors import SettingError
-from taskpoint.report.view import ControlScore, LocateView
+from taskpoint.report.view import ControlScore, LocateView, PartView
 
 
 def test_a_column_of_another_length_than_the_cuts_is_refused_and_named(sample: LocateView) -> None:
@@ -69,3 +69,55 @@ def test_the_cuts_of_a_view_are_those_of_all_conditions(sample: LocateView) -> N
     few = {name: getattr(condition, name)[::4] for name in ("cuts", "mean", "low", "high")}
     sparse = dataclasses.replace(condition, **few, early_exit=None, early_exit_low=None, early_exit_high=None)
     assert dataclasses.replace(sample, conditions=(sparse,), answers=()).cuts == (0, 4, 8, 12)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.01])
+@pytest.mark.parametrize("column", ["language", "language_low", "language_high"])
+def test_a_share_of_the_asked_language_lies_within_0_and_1(translations: LocateView, column: str, share: float) -> None:
+    condition = translations.conditions[0]
+    values = (*(0.5 for _ in condition.cuts[:-1]), share)
+    with pytest.raises(SettingError, match=rf"{column} holds {share}, expected shares from 0 to 1"):
+        dataclasses.replace(condition, **{column: values})
+
+
+def test_the_language_of_a_condition_is_finite_and_has_one_value_for_each_cut(translations: LocateView) -> None:
+    condition = translations.conditions[0]
+    assert condition.language is not None
+    with pytest.raises(SettingError, match="language has 2 values, expected 11"):
+        dataclasses.replace(condition, language=(0.5, 0.5))
+    with pytest.raises(SettingError, match="language holds nan, expected finite"):
+        dataclasses.replace(condition, language=(float("nan"), *condition.language[1:]))
+
+
+def test_the_interval_of_the_language_has_two_ends_and_a_curve(translations: LocateView) -> None:
+    condition = translations.conditions[0]
+    with pytest.raises(SettingError, match="one end of the language interval is missing"):
+        dataclasses.replace(condition, language_high=None)
+    with pytest.raises(SettingError, match="an interval of the language, but no `language`"):
+        dataclasses.replace(condition, language=None)
+    bare = dataclasses.replace(condition, language_low=None, language_high=None)
+    assert bare.language == condition.language
+
+
+def test_a_part_has_the_cuts_of_its_condition(translations: LocateView) -> None:
+    condition = translations.conditions[0]
+    part = condition.parts[0]
+    few = {name: getattr(part, name)[:3] for name in ("mean", "low", "high", "language")}
+    with pytest.raises(SettingError, match="part 'eng-fra': mean has 3 values, expected 11"):
+        dataclasses.replace(condition, parts=(dataclasses.replace(part, **few),))
+
+
+def test_the_columns_of_a_part_are_checked_like_those_of_a_condition(translations: LocateView) -> None:
+    part = translations.conditions[0].parts[0]
+    with pytest.raises(SettingError, match="part 'eng-fra': low has 1 values, expected 11"):
+        dataclasses.replace(part, low=(0.1,))
+    with pytest.raises(SettingError, match="part 'x': high holds inf"):
+        PartView("x", (1.0,), (0.5,), (float("inf"),), part.point)
+    with pytest.raises(SettingError, match=r"part 'x': language holds 98.0, expected shares"):
+        PartView("x", (1.0,), (0.5,), (1.5,), part.point, (98.0,))
+
+
+def test_an_answer_needs_one_language_for_each_cut(translations: LocateView) -> None:
+    short = dataclasses.replace(translations.answers[0], languages=("French",))
+    with pytest.raises(SettingError, match="languages has 1 values, expected 11"):
+        dataclasses.replace(translations, answers=(short,))

@@ -7,7 +7,7 @@ import pytest
 from taskpoint.analysis.recognition import RecognitionPoint
 from taskpoint.analysis.savings import Saving
 from taskpoint.report.view import ConditionView, LocateView
-from taskpoint.report.wording import conclusion, hidden_words, percent, score, span
+from taskpoint.report.wording import conclusion, hidden_words, part_word, percent, score, span
 
 
 def _headline(view: LocateView, **changes: object) -> LocateView:
@@ -74,3 +74,33 @@ def test_numbers_are_as_long_as_they_need_to_be() -> None:
     assert percent(0.415) == "42 %"
     assert span(0.9, 0.96) == "0.90-0.96"
     assert span(-0.5, 0.2) == "-0.50..0.20"
+
+
+def test_bleu_has_one_decimal_whatever_its_size() -> None:
+    assert [score(value, "BLEU") for value in (0.0, 3.27, 37.41234, 100.0, -0.01)] == [
+        "0.0",
+        "3.3",
+        "37.4",
+        "100.0",
+        "0.0",
+    ]
+    assert span(3.27, 37.41, "BLEU") == "3.3-37.4"
+    assert score(0.374, "exact match") == "0.37"
+
+
+def test_the_conclusion_about_a_translator_reads_as_a_sentence(translations: LocateView) -> None:
+    view = _headline(
+        translations,
+        point=RecognitionPoint(3, 2, 4, ceiling=40.68, floor=3.27),
+        saving=Saving(work=0.41, kv=0.52, paper=0.55),
+        mean=(3.27, 6.0, 20.0, 39.05, *[40.68] * 7),
+    )
+    assert conclusion(view) == (
+        "translator recognises the task at layer 3 of 10 (95 % interval 2-4): from there on the 5 examples can be cut "
+        "away, which saves 41 % of the prompt's work and 52 % of its KV memory at 96 % of the full score."
+    )
+
+
+def test_a_part_is_a_direction_where_a_language_is_asked_for(sample: LocateView, translations: LocateView) -> None:
+    assert part_word(translations.conditions[0]) == "direction"
+    assert part_word(sample.conditions[0]) == "sub-task"

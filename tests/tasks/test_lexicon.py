@@ -9,7 +9,7 @@ import pytest
 
 import taskpoint
 from taskpoint.errors import UnknownNameError
-from taskpoint.tasks import lexicon as module
+from taskpoint.tasks import tables
 from taskpoint.tasks.lexicon import lexicon, subtasks
 from taskpoint.tasks.scoring import input_key, normalise
 
@@ -94,9 +94,9 @@ def test_every_table_is_used_and_found_through_the_package(monkeypatch: pytest.M
         asked.append(package)
         return real(package)
 
-    monkeypatch.setattr(module.resources, "files", files)
-    tables = [Path(str(entry)).stem for entry in real("taskpoint.tasks").joinpath("data", "lexicon").iterdir()]
-    assert sorted(tables) == ["adjectives", "countries", "nouns", "verbs"]
+    monkeypatch.setattr(tables.resources, "files", files)
+    found = [Path(str(entry)).stem for entry in real("taskpoint.tasks").joinpath("data", "lexicon").iterdir()]
+    assert sorted(found) == ["adjectives", "countries", "nouns", "verbs"]
     subtasks.__wrapped__()
     assert set(asked) == {"taskpoint.tasks"}
 

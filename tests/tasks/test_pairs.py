@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from taskpoint.errors import DataError
-from taskpoint.tasks.pairs import pairs
+from taskpoint.tasks.pairs import pairs, read_pairs
 from taskpoint.tasks.scoring import input_key
 
 
@@ -35,6 +35,11 @@ def test_several_translations_are_accepted_and_the_first_is_the_reference(tmp_pa
     item = next(item for item in task.items() if item.input == "Go.")
     assert item.answers == ("Va !", "Allez !")
     assert task.score(item, "Allez !") == 1.0
+
+
+def test_lines_are_read_one_by_one_with_every_repetition(tmp_path: Path) -> None:
+    path = file(tmp_path, "Go.\tVa !\n\nHi.\tSalut.\nGo.\tVa !\n")
+    assert list(read_pairs(path)) == [("Go.", "Va !"), ("Hi.", "Salut."), ("Go.", "Va !")]
 
 
 def test_quotation_marks_and_rare_line_separators_belong_to_the_text(tmp_path: Path) -> None:

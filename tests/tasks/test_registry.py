@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from taskpoint.errors import DataError, SettingError, TaskpointError, UnknownNameError
+from taskpoint.tasks.everyday import directions
 from taskpoint.tasks.lexicon import subtasks
 from taskpoint.tasks.registry import task, task_names
 
@@ -15,8 +17,8 @@ PROMPT = {"examples": [{"input": "a", "output": "b"}], "query": "c", "answers": 
 
 
 def test_every_bundled_name_gives_the_task_of_that_name() -> None:
-    bundled = [name for name in task_names() if "FILE" not in name]
-    assert len(bundled) == len(subtasks()) + 1
+    bundled = [name for name in task_names() if "FILE" not in name and "DIR" not in name]
+    assert len(bundled) == len(subtasks()) + len(directions()) + 2
     assert [task(name).name for name in bundled] == bundled
 
 
@@ -35,6 +37,20 @@ def test_every_form_with_a_file_gives_a_task(tmp_path: Path) -> None:
         made = task(f"{kind}:{path}")
         assert made.name == f"{kind}:{path.name}"
         assert made.content(made.items()[0], 1, 0, instruction=False).examples
+
+
+def test_every_form_with_a_folder_gives_a_task(sentence_folder: Callable[..., Path]) -> None:
+    forms = [name for name in task_names() if "DIR" in name]
+    assert forms == ["tatoeba:DIR", "tatoeba:DIR:eng-fra"]
+    for place in (sentence_folder("plain"), sentence_folder("a:b")):
+        assert [task(form.replace("DIR", str(place))).name for form in forms] == ["tatoeba", "tatoeba:eng-fra"]
+
+
+def test_only_what_looks_like_a_direction_is_taken_off_a_folder(sentence_folder: Callable[..., Path]) -> None:
+    place = sentence_folder("x:eng")
+    assert task(f"tatoeba:{place}").name == "tatoeba"
+    with pytest.raises(UnknownNameError, match=r"direction of tatoeba 'eng-frr'\. Did you mean 'eng-fra'"):
+        task(f"tatoeba:{place}:eng-frr")
 
 
 def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,6 +75,9 @@ def test_an_instruction_is_handed_on(tmp_path: Path) -> None:
         ("lexicon:", "lexicon"),
         ("plural", "lexicon:plural"),
         ("word:FILE.json", "words:FILE.json"),
+        ("evryday", "everyday"),
+        ("everyday:eng-frr", "everyday:eng-fra"),
+        ("everyday:", "everyday"),
     ],
 )
 def test_an_unknown_task_is_refused_with_the_nearest_and_all_that_exist(spec: str, near: str) -> None:
@@ -70,7 +89,7 @@ def test_an_unknown_task_is_refused_with_the_nearest_and_all_that_exist(spec: st
 
 @pytest.mark.parametrize("spec", ["", "zzz", "lexicon:\n"])
 def test_a_name_like_no_other_is_refused_in_one_line(spec: str) -> None:
-    with pytest.raises(UnknownNameError, match="Known: lexicon") as caught:
+    with pytest.raises(UnknownNameError, match="Known: everyday") as caught:
         task(spec)
     assert "\n" not in str(caught.value)
 
@@ -81,13 +100,29 @@ def test_a_form_without_its_file_is_refused(spec: str) -> None:
         task(spec)
 
 
-@pytest.mark.parametrize(("spec", "line"), [("lexicon", "Do:"), ("prompts:x.jsonl", "Do:"), ("words:x.json", " ")])
+@pytest.mark.parametrize("spec", ["tatoeba", "tatoeba:"])
+def test_a_form_without_its_folder_is_refused(spec: str) -> None:
+    with pytest.raises(SettingError, match="names no folder; expected tatoeba:DIR"):
+        task(spec)
+
+
+@pytest.mark.parametrize(
+    ("spec", "line"),
+    [
+        ("lexicon", "Do:"),
+        ("prompts:x.jsonl", "Do:"),
+        ("words:x.json", " "),
+        ("everyday", "Do:"),
+        ("everyday:eng-fra", "Do:"),
+        ("tatoeba:x", "Do:"),
+    ],
+)
 def test_an_instruction_that_cannot_be_used_is_refused(spec: str, line: str) -> None:
     with pytest.raises(SettingError, match=r"leave (instruction|it) out"):
         task(spec, instruction=line)
 
 
-@pytest.mark.parametrize("kind", ["words", "pairs", "prompts"])
+@pytest.mark.parametrize("kind", ["words", "pairs", "prompts", "tatoeba"])
 @pytest.mark.parametrize("content", [None, b"", b"\xff\xfe", b"{\n", b"\x00"])
 def test_no_file_of_any_kind_ends_in_a_traceback(tmp_path: Path, kind: str, content: bytes | None) -> None:
     path = tmp_path / "file"

@@ -1,6 +1,7 @@
 """Percentile bootstrap intervals of mean scores: over items and over seeds.
 
-Legend: V variants measured on the same items (cuts, for example), S seeds, I items, R resamples.
+Legend: V variants measured on the same items (cuts, for example), S seeds, I items, R resamples. What is known of one
+answer is its score, or several counts, from which a statistic makes the score of many (`analysis.bleu`).
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int, Real
@@ -93,23 +95,34 @@ def resampled_means(
     Raises:
         SettingError: `resamples` below 1, or scores that are empty, NaN or infinite.
     """
-    if resamples < 1:
-        raise SettingError(f"resamples must be at least 1, found {resamples}")
     values = finite_scores(scores)
     variants, seeds, items = values.shape
-    flat = values.reshape(variants, seeds * items)
     # Around its first score a constant variant is exactly zero, so its interval has no width from rounding.
-    origin = flat[:, :1]
-    centred = np.ascontiguousarray((flat - origin).T)
-    generator = np.random.Generator(np.random.PCG64(seed))
-    means = np.empty((resamples, variants))
-    start = 0
-    for weights in _weights(generator, resamples, seeds, items):
-        stop = start + len(weights)
-        means[start:stop] = weights @ centred / (seeds * items)
-        start = stop
-    means += origin[:, 0]
+    origin = values.reshape(variants, -1)[:, :1, None]
+    sums = resampled_sums((values - origin)[..., None], resamples=resamples, seed=seed)[..., 0]
+    means: Float[np.ndarray, "R V"] = sums / (seeds * items) + origin[:, 0, 0]
     return means
+
+
+def resampled_sums(values: Float[np.ndarray, "V S I n"], *, resamples: int, seed: int) -> Float[np.ndarray, "R V n"]:
+    """Sums over seeds and items in bootstrap replicates, drawn as `resampled_means` says.
+
+    Args:
+        values: What is known of each answer.
+        resamples: Number of replicates, R.
+        seed: Start of the random numbers.
+
+    Raises:
+        SettingError: `resamples` below 1.
+    """
+    if resamples < 1:
+        raise SettingError(f"resamples must be at least 1, found {resamples}")
+    variants, seeds, items, known = values.shape
+    flat = np.ascontiguousarray(values.reshape(variants, seeds * items, known).transpose(1, 0, 2))
+    flat = flat.reshape(seeds * items, variants * known)
+    generator = np.random.Generator(np.random.PCG64(seed))
+    sums = [weights @ flat for weights in _weights(generator, resamples, seeds, items)]
+    return np.concatenate(sums).reshape(resamples, variants, known)
 
 
 def _weights(
@@ -169,14 +182,52 @@ def interval_ends(level: float) -> tuple[float, float]:
     return (1.0 - level) / 2.0, (1.0 + level) / 2.0
 
 
-def interval(scores: Real[np.ndarray, "S I"], *, resamples: int = 2000, level: float = 0.95, seed: int = 0) -> Interval:
-    """Mean score with its percentile bootstrap interval, over items and over seeds.
+@runtime_checkable
+class Statistic(Protocol):
+    """How scores of single answers become one score."""
+
+    def checked(self, scores: Any, name: str = "scores") -> Any:
+        """The scores in double precision; a SettingError where they are not usable."""
+
+    def observed(self, scores: Any) -> Float[np.ndarray, " V"]:
+        """The score of each variant, of checked scores."""
+
+    def resampled(self, scores: Any, *, resamples: int, seed: int) -> Float[np.ndarray, "R V"]:
+        """The score of each variant in each bootstrap replicate."""
+
+
+class Mean:
+    """The statistic of answers that are scored one by one."""
+
+    def checked(self, scores: Real[np.ndarray, "V S I"], name: str = "scores") -> Float[np.ndarray, "V S I"]:
+        """As `finite_scores`."""
+        return finite_scores(scores, name)
+
+    def observed(self, scores: Float[np.ndarray, "V S I"]) -> Float[np.ndarray, " V"]:
+        """As `stable_mean`."""
+        return stable_mean(scores)
+
+    def resampled(self, scores: Float[np.ndarray, "V S I"], *, resamples: int, seed: int) -> Float[np.ndarray, "R V"]:
+        """As `resampled_means`."""
+        return resampled_means(scores, resamples=resamples, seed=seed)
+
+
+def interval(
+    scores: Real[np.ndarray, "S I *n"],
+    *,
+    statistic: Statistic | None = None,
+    resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Score with its percentile bootstrap interval, over items and over seeds.
 
     With one seed the interval speaks of other items only, with one item of other seeds only; with one score it is that
     score alone.
 
     Args:
-        scores: One score per seed and item.
+        scores: What is known of the answer to each item under each seed.
+        statistic: How that becomes one score; None takes the mean.
         resamples: Number of replicates.
         level: Confidence level, between 0 and 1.
         seed: Start of the random numbers.
@@ -187,9 +238,10 @@ def interval(scores: Real[np.ndarray, "S I"], *, resamples: int = 2000, level: f
     Raises:
         SettingError: Scores that are empty, NaN or infinite; `resamples` or `level` out of range.
     """
-    values = finite_scores(np.asarray(scores)[None])
-    means = resampled_means(values, resamples=resamples, seed=seed)[:, 0]
-    return percentile_interval(stable_mean(values)[0], means, level=level)
+    statistic = statistic or Mean()
+    values = statistic.checked(np.asarray(scores)[None])
+    replicates = statistic.resampled(values, resamples=resamples, seed=seed)[:, 0]
+    return percentile_interval(float(statistic.observed(values)[0]), replicates, level=level)
 
 
 def paired_difference(

@@ -13,11 +13,10 @@ from jaxtyping import Bool, Float, Int, Real
 
 from taskpoint.analysis.intervals import (
     Interval,
-    finite_scores,
+    Mean,
+    Statistic,
     interval_ends,
     percentile_interval,
-    resampled_means,
-    stable_mean,
 )
 from taskpoint.errors import SettingError
 
@@ -92,9 +91,10 @@ class CurvePoint:
 
 def recognition_point(
     cuts: Sequence[int] | Int[np.ndarray, " C"],
-    scores: Real[np.ndarray, "C S I"],
-    zero_shot: Real[np.ndarray, "S I"] | None = None,
+    scores: Real[np.ndarray, "C S I *n"],
+    zero_shot: Real[np.ndarray, "S I *n"] | None = None,
     *,
+    statistic: Statistic | None = None,
     share: float = 0.95,
     resamples: int = 2000,
     level: float = 0.95,
@@ -117,8 +117,9 @@ def recognition_point(
 
     Args:
         cuts: The evaluated cuts in any order; 0 and N must be among them.
-        scores: Score of each cut, seed and item, any unit, higher is better.
-        zero_shot: Scores of the same items and seeds with no example in the prompt; None when not measured.
+        scores: Score of each cut, seed and item, any unit, higher is better; or what `statistic` makes scores from.
+        zero_shot: The same of the same items and seeds with no example in the prompt; None when not measured.
+        statistic: How the answers to many items become one score; None takes the mean of their scores.
         share: Share of the gain over the floor that a cut must reach, above 0 and at most 1.
         resamples: Number of bootstrap replicates.
         level: Confidence level, between 0 and 1.
@@ -135,7 +136,8 @@ def recognition_point(
     if not 0.0 < share <= 1.0:
         raise SettingError(f"share must be above 0 and at most 1, such as 0.95, found {share}")
     tail, head = interval_ends(level)
-    order, values = _in_order(cuts, scores)
+    statistic = statistic or Mean()
+    order, values = _in_order(cuts, scores, statistic)
     if order[0] != 0 or len(order) < 2:
         raise SettingError(
             f"cuts must include 0 (the floor) and the number of layers (the ceiling), found {_few(order)}"
@@ -143,23 +145,30 @@ def recognition_point(
     if num_layers is not None and order[-1] != num_layers:
         raise SettingError(f"cuts must end with {num_layers}, the number of layers (the ceiling), found {_few(order)}")
     count = len(order)
-    variants = [values, values[-1:] - values[:1]]
+    variants = [values]
     if zero_shot is not None:
         if np.shape(zero_shot) != values.shape[1:]:
             raise SettingError(
                 f"zero_shot must have shape {values.shape[1:]} as scores have, found {np.shape(zero_shot)}"
             )
-        control = finite_scores(np.asarray(zero_shot)[None], "zero_shot")
-        variants += [control, values[-1:] - control]
+        variants.append(statistic.checked(np.asarray(zero_shot)[None], "zero_shot"))
     stacked = np.concatenate(variants)
-    means = stable_mean(stacked)
-    replicates = resampled_means(stacked, resamples=resamples, seed=seed)
-    intervals = [percentile_interval(means[i], replicates[:, i], level=level) for i in range(len(stacked))]
+    means = statistic.observed(stacked)
+    replicates = statistic.resampled(stacked, resamples=resamples, seed=seed)
     rounding = _ROUNDING_OF_SCORES * float(np.abs(stacked).max())
 
-    floor, ceiling, gain_over_floor = intervals[0], intervals[count - 1], intervals[count]
-    zero, gain_over_zero = (intervals[count + 1], intervals[count + 2]) if zero_shot is not None else (None, None)
-    reason = _reason(ceiling, floor, gain_over_floor, zero, gain_over_zero, values[0].size, level, rounding)
+    def single(variant: int) -> Interval:
+        return percentile_interval(float(means[variant]), replicates[:, variant], level=level)
+
+    def gain(control: int) -> Interval:
+        # In each replicate ceiling and control are scored on the same answers: paired by item and seed.
+        paired = replicates[:, count - 1] - replicates[:, control]
+        return percentile_interval(float(means[count - 1] - means[control]), paired, level=level)
+
+    floor, ceiling, gain_over_floor = single(0), single(count - 1), gain(0)
+    zero, gain_over_zero = (single(count), gain(count)) if zero_shot is not None else (None, None)
+    answers = values.shape[1] * values.shape[2]
+    reason = _reason(ceiling, floor, gain_over_floor, zero, gain_over_zero, answers, level, rounding)
     layer = low = high = None
     if reason is None:
         layer = int(order[_first_lasting(means[None, :count], share, rounding)[0]])
@@ -186,8 +195,9 @@ def recognition_point(
 
 def curve(
     cuts: Sequence[int] | Int[np.ndarray, " C"],
-    scores: Real[np.ndarray, "C S I"],
+    scores: Real[np.ndarray, "C S I *n"],
     *,
+    statistic: Statistic | None = None,
     resamples: int = 2000,
     level: float = 0.95,
     seed: int = 0,
@@ -196,7 +206,8 @@ def curve(
 
     Args:
         cuts: The evaluated cuts in any order, each once.
-        scores: Score of each cut, seed and item.
+        scores: Score of each cut, seed and item, or what `statistic` makes scores from.
+        statistic: How the answers to many items become one score; None takes the mean of their scores.
         resamples: Number of bootstrap replicates; the same draws as `recognition_point` makes with the same `seed`.
         level: Confidence level, between 0 and 1.
         seed: Start of the random numbers.
@@ -207,22 +218,23 @@ def curve(
     Raises:
         SettingError: As `recognition_point`, but any cuts will do.
     """
-    order, values = _in_order(cuts, scores)
-    means = stable_mean(values)
-    replicates = resampled_means(values, resamples=resamples, seed=seed)
+    statistic = statistic or Mean()
+    order, values = _in_order(cuts, scores, statistic)
+    means = statistic.observed(values)
+    replicates = statistic.resampled(values, resamples=resamples, seed=seed)
     points = []
     for index, cut in enumerate(order):
-        at = percentile_interval(means[index], replicates[:, index], level=level)
+        at = percentile_interval(float(means[index]), replicates[:, index], level=level)
         points.append(CurvePoint(int(cut), at.mean, at.low, at.high))
     return tuple(points)
 
 
 def _in_order(
-    cuts: Sequence[int] | Int[np.ndarray, " C"], scores: Real[np.ndarray, "C S I"]
-) -> tuple[Int[np.ndarray, " C"], Float[np.ndarray, "C S I"]]:
+    cuts: Sequence[int] | Int[np.ndarray, " C"], scores: Real[np.ndarray, "C S I *n"], statistic: Statistic
+) -> tuple[Int[np.ndarray, " C"], Float[np.ndarray, "C S I *n"]]:
     """Cuts and their scores by increasing cut, checked."""
     given = np.asarray(cuts, dtype=np.int64)
-    values = finite_scores(scores)
+    values = statistic.checked(scores)
     if given.shape != (len(values),):
         raise SettingError(f"scores must have one row per cut, found {len(values)} rows for {given.size} cuts")
     order = np.argsort(given, kind="stable")

@@ -23,7 +23,7 @@ def compile_(
     from_run: Annotated[
         Path | None, typer.Option("--from", help="Take that layer from this run folder of `taskpoint locate`.")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Bundled model, folder or hub id. (default: lexicon)")] = None,
+    model: Annotated[str | None, typer.Option(help="Bundled model, folder or hub id. (default: as locate)")] = None,
     shots: Annotated[int, typer.Option(help="Examples in the prompt.")] = 5,
     seed: Annotated[int, typer.Option(help="Draw of the examples.")] = 0,
     hide: Annotated[str, typer.Option(help="What is hidden: examples; instruction,examples; ...")] = "examples",
@@ -46,13 +46,14 @@ def compile_(
     from taskpoint.experiments.compiled_file import check_target
     from taskpoint.experiments.condition import Condition
     from taskpoint.experiments.recognised import recognised_after
+    from taskpoint.models.bundled import model_for
     from taskpoint.models.loading import load
     from taskpoint.tasks.registry import task as task_of
 
     check_target(out)
     condition = Condition(hide, instruction)
     asked = task_of(task, instruction=task_instruction)
-    lm = load(model, dtype=dtype, device=device, revision=revision)
+    lm = load(model or model_for(task), dtype=dtype, device=device, revision=revision)
     layer = after if after is not None else recognised_after(str(from_run), lm.name, condition, shots)
     prompt = compile_prompt(lm, asked, shots, seed, after=layer, hide=hide, instruction=instruction, template=template)
     path = prompt.save(out)

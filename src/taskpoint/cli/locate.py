@@ -29,7 +29,9 @@ class Instruction(StrEnum):
 @verbs.command()
 def locate(
     model: ModelArgument = None,
-    task: Annotated[str, typer.Option(help="Task; `taskpoint tasks` lists them.")] = "lexicon",
+    task: Annotated[
+        str | None, typer.Option(help="Task; `taskpoint tasks` lists them. (default: what the model learnt)")
+    ] = None,
     shots: Annotated[
         list[int] | None, typer.Option(help="Examples in the prompt; may be repeated. (default: 5)")
     ] = None,
@@ -58,6 +60,7 @@ def locate(
     """Find the layer after which a model has recognised a task."""
     from taskpoint.experiments import locate as experiment
     from taskpoint.experiments.condition import PAPER_CONDITIONS, conditions
+    from taskpoint.models.bundled import model_for, task_for
     from taskpoint.models.loading import load
     from taskpoint.report.progress import progress
     from taskpoint.tasks.registry import task as task_of
@@ -77,8 +80,9 @@ def locate(
         batch_size=batch_size,
         controls=controls,
     )
-    asked = task_of(task, instruction=task_instruction)
-    lm = load(model, dtype=dtype, device=device, revision=revision)
+    named = task or task_for(model)
+    asked = task_of(named, instruction=task_instruction)
+    lm = load(model or model_for(named), dtype=dtype, device=device, revision=revision)
     folder = out or experiment.default_folder(lm, asked, config)
     with progress("locate", console(stderr=True)) as tell:
         result = experiment.run(lm, asked, config, folder, tell)

@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-ModelArgument = Annotated[str | None, typer.Argument(help="Bundled model, folder or hub id. (default: lexicon)")]
+ModelArgument = Annotated[str | None, typer.Argument(help="Bundled model, folder or hub id. (default: a bundled one)")]
 OutOption = Annotated[
     Path | None, typer.Option("--out", help="Folder to write to, or to continue. (default: runs/...)")
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,29 +12,72 @@ from taskpoint.cli.options import DeviceOption, console
 
 verbs = typer.Typer(help="Train small transformers on in-context tasks.", no_args_is_help=True)
 
+SeedOption = Annotated[int, typer.Option(help="Seed of weights and data.")]
+StepsOption = Annotated[int | None, typer.Option(help="Training steps. (default: the recipe's)")]
+
+_FORMS = ((0, True), (1, False), (3, False), (5, False))
+
 
 @verbs.command("lexicon")
 def pretrain_lexicon(
     out: Annotated[Path, typer.Option("--out", help="Folder for checkpoints and the model.")] = Path("runs/lexicon"),
-    seed: Annotated[int, typer.Option(help="Seed of weights and data.")] = 0,
-    steps: Annotated[int | None, typer.Option(help="Training steps. (default: the recipe's)")] = None,
+    seed: SeedOption = 0,
+    steps: StepsOption = None,
     device: DeviceOption = None,
 ) -> None:
-    """Train the bundled model again from nothing; run again with the same folder, it continues."""
+    """Train the bundled model of word tasks again; run again with the same folder, it continues."""
     from taskpoint.pretrain.lexicon import PretrainLexicon, run
     from taskpoint.report.progress import progress
 
-    named: dict[str, Any] = {"out": out, "seed": seed}
-    named |= {} if steps is None else {"steps": steps}
-    named |= {} if device is None else {"device": device}
-    config = PretrainLexicon(**named)
+    config = PretrainLexicon(out, seed=seed, **_given(steps=steps, device=device))
     with progress("pretrain lexicon", console(stderr=True)) as tell:
-        result = run(
-            config,
-            lambda done, total, loss, accuracy: tell(done, total, f"loss {loss:.3f}, right {accuracy:.0%}"),
-            lambda done, total: tell(done, total, "measuring"),
-        )
-    for shots, instruction in ((0, True), (1, False), (3, False), (5, False)):
-        form = "with" if instruction else "without"
-        typer.echo(f"{shots} examples, {form} instruction: {result.mean(shots, instruction):.1%} right")
+        result = run(config, *_told(tell))
+    for shots, instruction in _FORMS:
+        typer.echo(f"{_form(shots, instruction)}: {result.mean(shots, instruction):.1%} right")
     typer.echo(f"model: {result.folder}")
+
+
+@verbs.command("translator")
+def pretrain_translator(
+    data: Annotated[
+        Path,
+        typer.Option("--data", help="Folder with fra.tsv.gz, deu.tsv.gz, spa.tsv.gz, nld.tsv.gz: English TAB other."),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder for checkpoints, log, snapshots and the model.")] = Path(
+        "runs/translator"
+    ),
+    seed: SeedOption = 0,
+    steps: StepsOption = None,
+    size: Annotated[str, typer.Option(help="bundled, or large for a GPU.")] = "bundled",
+    device: DeviceOption = None,
+) -> None:
+    """Train the bundled translator again from Tatoeba pairs; run again with the same folder, it continues."""
+    from taskpoint.pretrain.translator import PretrainTranslator, run, sized
+    from taskpoint.report.progress import progress
+
+    config = PretrainTranslator(out, data, seed=seed, **{**sized(size), **_given(steps=steps, device=device)})
+    with progress("pretrain translator", console(stderr=True)) as tell:
+        result = run(config, *_told(tell))
+    for task in result.tasks:
+        for shots, instruction in _FORMS:
+            typer.echo(f"{task}, {_form(shots, instruction)}: BLEU {result.mean(task, shots, instruction):.1f}")
+    typer.echo(f"model: {result.folder}")
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """The options that were named; for the others the recipe decides."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _told(
+    tell: Callable[..., None],
+) -> tuple[Callable[[int, int, float, float], None], Callable[[int, int], None]]:
+    """What a recipe calls while it trains, and while it measures."""
+    return (
+        lambda done, total, loss, accuracy: tell(done, total, f"loss {loss:.3f}, right {accuracy:.0%}"),
+        lambda done, total: tell(done, total, "measuring"),
+    )
+
+
+def _form(shots: int, instruction: bool) -> str:
+    return f"{shots} examples, {'with' if instruction else 'without'} instruction"

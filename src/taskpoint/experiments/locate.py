@@ -118,6 +118,25 @@ class LocateResult:
             columns=columns,
         )
 
+    @property
+    def points(self) -> pd.DataFrame:
+        """Recognition points of every condition, of a suite also by sub-task (all together: an empty name).
+
+        Columns: condition, shots, subtask, layer, low, high, ceiling, floor, zero_shot, reason.
+        """
+        import pandas as pd
+
+        names = ("layer", "low", "high", "ceiling", "floor", "zero_shot", "reason")
+        found = pd.DataFrame(
+            [
+                (one.label, one.shots, name, *(getattr(point, each) for each in names))
+                for one in self.view.conditions
+                for name, point in [("", one.point), *((part.name, part.point) for part in one.parts)]
+            ],
+            columns=["condition", "shots", "subtask", *names],
+        )
+        return found.astype(dict.fromkeys(("layer", "low", "high"), "Int64"))
+
     def report(self, path: str | Path) -> Path:
         """Writes the report as one self-contained HTML file."""
         from taskpoint.report.html import save_page

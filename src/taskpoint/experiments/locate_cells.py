@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from jaxtyping import Bool
@@ -174,10 +174,16 @@ class Cells:
                 tokens=len(asked[i]),
                 hidden=int(hidden[i].sum()),
                 revision=self._lm.revision,
+                counts=" ".join(map(str, self._task.counts(item, texts[c][i]))),
+                **self._languages(item, texts[c][i]),
             )
             for c, cut in enumerate(cell.cuts)
             for i, item in enumerate(cell.items)
         ]
+
+    def _languages(self, item: Item, text: str) -> dict[str, Any]:
+        asked, spoken = self._task.asked_language(item), self._task.spoken_language(text)
+        return {"language": spoken or "", "in_language": None if asked is None else float(spoken == asked)}
 
     def _contents(self, cell: Cell) -> list[Content]:
         named = {

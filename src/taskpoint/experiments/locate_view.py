@@ -1,26 +1,24 @@
-"""From the rows of a `locate` run to what its reports show; needs no model.
-
-Shapes: C cuts, S seeds, I items.
-"""
+"""From the rows of a `locate` run to what its reports show; needs no model."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float
 
-from taskpoint.analysis.intervals import interval
-from taskpoint.analysis.recognition import RecognitionPoint, curve, recognition_point
+from taskpoint.analysis.recognition import CurvePoint, RecognitionPoint, curve, recognition_point
 from taskpoint.analysis.savings import Saving, saving
 from taskpoint.analysis.shape import ModelShape
 from taskpoint.errors import RunFolderError
 from taskpoint.experiments.condition import PAPER_CONDITIONS, Condition, named
 from taskpoint.experiments.locate_cells import EARLY_EXIT, SHUFFLED, ZERO_SHOT
-from taskpoint.report.view import AnswerView, ConditionView, ControlScore, LocateView
+from taskpoint.experiments.scores import Scores, curve_scores, language_scores
+from taskpoint.models.bundled import model_for
+from taskpoint.report.view import AnswerView, ConditionView, ControlScore, LocateView, PartView
 from taskpoint.results.folder import RunFolder
 from taskpoint.results.manifest import library_versions
 
@@ -73,28 +71,16 @@ def view_of(rows: pd.DataFrame, config: Mapping[str, Any]) -> LocateView:
     )
 
 
-def curve_scores(rows: pd.DataFrame, condition: str, shots: int, cuts: Sequence[int]) -> Float[np.ndarray, "C S I"]:
-    """The scores of one curve, seeds and items in the order of their names.
-
-    Raises:
-        RunFolderError: some rows are missing, because the run was interrupted.
-    """
-    found = rows[(rows["condition"] == condition) & (rows["shots"] == shots) & rows["cut"].isin(list(cuts))]
-    table = found.pivot_table(index="cut", columns=["seed", "item"], values="score", aggfunc="first")
-    seeds, items = found["seed"].nunique(), found["item"].nunique()
-    if table.shape != (len(cuts), seeds * items) or table.isna().to_numpy().any():
-        raise RunFolderError(f"rows of {condition!r} are missing; run the same command again to continue the run")
-    return table.sort_index().sort_index(axis=1).to_numpy(dtype=np.float64).reshape(len(cuts), seeds, items)
-
-
 def _condition_view(
     rows: pd.DataFrame, found: pd.DataFrame, condition: Condition, shots: int, config: Mapping[str, Any]
 ) -> ConditionView:
     cuts = sorted(int(cut) for cut in found["cut"].unique())
+    layers = int(config["num_layers"])
     scores = curve_scores(rows, condition.name, shots, cuts)
-    zero = _zero_shot(rows, condition, scores.shape[1], int(config["num_layers"]))
-    point = recognition_point(cuts, scores, zero, num_layers=int(config["num_layers"]))
-    points = curve(cuts, scores)
+    zero = _zero_shot(rows, condition, shots, layers)
+    point, points = _recognised(cuts, scores, zero, layers)
+    language = language_scores(rows, condition.name, shots, cuts)
+    spoken = None if language is None else curve(cuts, language.values)
     exits = _early_exit(rows, condition, shots, cuts)
     return ConditionView(
         label=condition.label if len(config["shots"]) == 1 else f"{condition.label}, {shots}-shot",
@@ -106,49 +92,88 @@ def _condition_view(
         low=tuple(p.low for p in points),
         high=tuple(p.high for p in points),
         point=point,
-        controls=_controls(rows, condition, shots, scores, zero, int(config["num_layers"])),
+        controls=_controls(rows, condition, shots, scores, zero, layers),
         early_exit=None if exits is None else tuple(i.mean for i in exits),
         early_exit_low=None if exits is None else tuple(i.low for i in exits),
         early_exit_high=None if exits is None else tuple(i.high for i in exits),
         saving=_saving(config, found, point, shots),
         tokens=round(float(found["tokens"].mean())),
         hidden=round(float(found["hidden"].mean())),
+        language=None if spoken is None else tuple(p.mean for p in spoken),
+        language_low=None if spoken is None else tuple(p.low for p in spoken),
+        language_high=None if spoken is None else tuple(p.high for p in spoken),
+        parts=_parts(rows, condition, shots, cuts, layers),
     )
 
 
-def _zero_shot(rows: pd.DataFrame, condition: Condition, seeds: int, layers: int) -> Float[np.ndarray, "S I"] | None:
+def _recognised(
+    cuts: Sequence[int], scores: Scores, zero: Scores | None, layers: int
+) -> tuple[RecognitionPoint, tuple[CurvePoint, ...]]:
+    named: dict[str, Any] = {"statistic": scores.statistic}
+    control = None if zero is None else zero.values[0]
+    return recognition_point(cuts, scores.values, control, num_layers=layers, **named), curve(
+        cuts, scores.values, **named
+    )
+
+
+def _parts(
+    rows: pd.DataFrame, condition: Condition, shots: int, cuts: Sequence[int], layers: int
+) -> tuple[PartView, ...]:
+    """The same curve for each sub-task of a suite; nothing where there is only one."""
+    names = list(dict.fromkeys(rows["subtask"]))
+    if len(names) < 2:
+        return ()
+    views = []
+    for name in sorted(names):
+        own = rows[rows["subtask"] == name]
+        scores = curve_scores(own, condition.name, shots, cuts)
+        point, points = _recognised(cuts, scores, _zero_shot(own, condition, shots, layers), layers)
+        language = language_scores(own, condition.name, shots, cuts)
+        views.append(
+            PartView(
+                name=name,
+                mean=tuple(p.mean for p in points),
+                low=tuple(p.low for p in points),
+                high=tuple(p.high for p in points),
+                point=point,
+                language=None if language is None else tuple(map(float, language.by_cut)),
+            )
+        )
+    return tuple(views)
+
+
+def _zero_shot(rows: pd.DataFrame, condition: Condition, shots: int, layers: int) -> Scores | None:
     if condition.zero_shot is None:
         return None
     name = named(ZERO_SHOT, condition.zero_shot)
     if not (rows["condition"] == name).any():
         return None
     # Without examples a prompt is the same under every seed, so it is asked once.
-    return np.repeat(curve_scores(rows, name, 0, [layers])[0], seeds, axis=0)
+    seeds = rows[(rows["condition"] == condition.name) & (rows["shots"] == shots)]["seed"].nunique()
+    asked = curve_scores(rows, name, 0, [layers])
+    return replace(asked, values=np.repeat(asked.values, seeds, axis=1))
 
 
-def _early_exit(rows: pd.DataFrame, condition: Condition, shots: int, cuts: Sequence[int]) -> list[Any] | None:
+def _early_exit(
+    rows: pd.DataFrame, condition: Condition, shots: int, cuts: Sequence[int]
+) -> tuple[CurvePoint, ...] | None:
     name = named(EARLY_EXIT, condition.instruction)
     if not ((rows["condition"] == name) & (rows["shots"] == shots)).any():
         return None
-    return [interval(scores) for scores in curve_scores(rows, name, shots, cuts)]
+    scores = curve_scores(rows, name, shots, cuts)
+    return curve(cuts, scores.values, statistic=scores.statistic)
 
 
 def _controls(
-    rows: pd.DataFrame,
-    condition: Condition,
-    shots: int,
-    scores: Float[np.ndarray, "C S I"],
-    zero: Float[np.ndarray, "S I"] | None,
-    layers: int,
+    rows: pd.DataFrame, condition: Condition, shots: int, scores: Scores, zero: Scores | None, layers: int
 ) -> tuple[ControlScore, ...]:
-    measured = {"ceiling": scores[-1], "floor": scores[0]}
+    measured = {"ceiling": scores.interval(-1), "floor": scores.interval(0)}
     if zero is not None:
-        measured[ZERO_SHOT] = zero
+        measured[ZERO_SHOT] = zero.interval(0)
     name = named(SHUFFLED, condition.instruction)
     if ((rows["condition"] == name) & (rows["shots"] == shots)).any():
-        measured[SHUFFLED] = curve_scores(rows, name, shots, [layers])[0]
-    found = {control: interval(values) for control, values in measured.items()}
-    return tuple(ControlScore(control, i.mean, i.low, i.high) for control, i in found.items())
+        measured[SHUFFLED] = curve_scores(rows, name, shots, [layers]).interval(0)
+    return tuple(ControlScore(control, i.mean, i.low, i.high) for control, i in measured.items())
 
 
 def _saving(config: Mapping[str, Any], found: pd.DataFrame, point: RecognitionPoint, shots: int) -> Saving | None:
@@ -167,10 +192,17 @@ def _answers(found: pd.DataFrame, index: int, cuts: Sequence[int]) -> list[Answe
     for item, group in first.groupby("item", sort=False):
         by_cut = group.set_index("cut").loc[list(cuts)]
         row = group.iloc[0]
-        texts = tuple(str(text) for text in by_cut["text"])
-        scores = tuple(float(score) for score in by_cut["score"])
         views.append(
-            AnswerView(index, str(item), str(row["subtask"]), str(row["query"]), str(row["reference"]), texts, scores)
+            AnswerView(
+                condition=index,
+                item=str(item),
+                subtask=str(row["subtask"]),
+                query=str(row["query"]),
+                reference=str(row["reference"]),
+                texts=tuple(map(str, by_cut["text"])),
+                scores=tuple(map(float, by_cut["score"])),
+                languages=tuple(map(str, by_cut["language"])) if by_cut["in_language"].notna().all() else None,
+            )
         )
     return views
 
@@ -197,7 +229,7 @@ def _settings(config: Mapping[str, Any]) -> dict[str, str]:
 def command(config: Mapping[str, Any]) -> str:
     """The command line that runs it again."""
     words = ["taskpoint", "locate"]
-    if config["model"] != "lexicon":
+    if config["model"] != model_for(str(config["task"])):
         words += [str(config["model"])]
     words += ["--task", str(config["task"])]
     for shots in config["shots"]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from taskpoint.analysis.recognition import recognition_point
 from taskpoint.experiments.condition import Condition
 from taskpoint.experiments.locate_cells import Cell, Cells, Grid
-from taskpoint.experiments.locate_view import curve_scores
+from taskpoint.experiments.scores import curve_scores
 from taskpoint.results.folder import RunFolder
 
 Progress = Callable[[int, int], None]
@@ -64,6 +64,6 @@ def bisect(work: Work, grid: Grid, condition: Condition, shots: int) -> None:
         work.do(list(grid.curve_cells(condition, shots, [middle])))
         measured = sorted([*measured, middle])
         scores = curve_scores(work.folder.frame(), condition.name, shots, measured)
-        means = scores.mean(axis=(1, 2))
-        threshold = recognition_point(measured, scores, resamples=1).threshold
-        missing, holding = (missing, middle) if means[measured.index(middle)] >= threshold else (middle, holding)
+        threshold = recognition_point(measured, scores.values, statistic=scores.statistic, resamples=1).threshold
+        holds = scores.by_cut[measured.index(middle)] >= threshold
+        missing, holding = (missing, middle) if holds else (middle, holding)

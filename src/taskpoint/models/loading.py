@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os.path
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -14,12 +14,12 @@ import torch
 from huggingface_hub import errors as hub
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
-from transformers.utils import logging
 
 from taskpoint.errors import ModelError, SettingError, TaskpointError, TokenizerError, UnknownNameError
 from taskpoint.models.anatomy import anatomy
 from taskpoint.models.bundled import DEFAULT, bundled_models
 from taskpoint.models.device import usable_device
+from taskpoint.models.quiet import without_bars
 
 _DTYPES = ("auto", "float32", "bfloat16", "float16")
 
@@ -99,7 +99,8 @@ def load(
     _refuse_other_kinds(asked, config)
     tokenizer = _tokenizer(asked, source, where)
     built: dict[str, Any] = {**from_pretrained, **where, "config": config, "dtype": kind}
-    with _without_bar() if asked in bundled_models() else nullcontext():
+    # A bundled model is there at once.
+    with without_bars() if asked in bundled_models() else nullcontext():
         model = _reading(asked, revision, lambda: _complete(asked, source, built))
     if place is not None:
         model = model.to(place)
@@ -211,18 +212,6 @@ def _reading(name: str, revision: str | None, read: Callable[[], Any]) -> Any:
                 f"give a folder or a bundled model ({_names()}), or connect to the network"
             ) from error
         raise ModelError(f"{name} cannot be loaded as a causal language model ({_one_line(error)})") from error
-
-
-@contextmanager
-def _without_bar() -> Iterator[None]:
-    """No progress bar of transformers: the bundled model is there at once."""
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -62,18 +62,13 @@ def accuracies(
     Raises:
         PromptError: too few examples for `shots`, or a task without instruction.
     """
-    chosen: dict[str, list[Item]] = {}
-    for item in task.items():
-        chosen.setdefault(item.task, [])
-        if len(chosen[item.task]) < per_subtask:
-            chosen[item.task].append(item)
-    items = [item for group in chosen.values() for item in group]
+    items = first_items(task, per_subtask)
     forms = [(count, instruction) for instruction in (False, True) for count in shots]
     found = []
     for number, (count, instruction) in enumerate(forms, start=1):
         contents = [task.content(item, count, seed, instruction=instruction, fresh=True) for item in items]
         longest = max(len(ids) for ids in lm.tokenizer([f" {a}" for item in items for a in item.answers])["input_ids"])
-        said = _greedy(lm, template, contents, longest + 1, batch)
+        said = greedy_answers(lm, template, contents, longest + 1, batch)
         right: dict[str, list[float]] = {}
         for item, text in zip(items, said, strict=True):
             right.setdefault(item.task, []).append(task.score(item, text))
@@ -85,8 +80,29 @@ def accuracies(
     return tuple(found)
 
 
+def first_items(task: Task, per_subtask: int) -> list[Item]:
+    """The first items of every sub-task, one sub-task after the other; all of them where there are fewer."""
+    chosen: dict[str, list[Item]] = {}
+    for item in task.items():
+        group = chosen.setdefault(item.task, [])
+        if len(group) < per_subtask:
+            group.append(item)
+    return [item for group in chosen.values() for item in group]
+
+
 @torch.inference_mode()
-def _greedy(lm: LanguageModel, template: Template, contents: Sequence[Content], new: int, batch: int) -> list[str]:
+def greedy_answers(
+    lm: LanguageModel, template: Template, contents: Sequence[Content], new: int, batch: int
+) -> list[str]:
+    """What the model answers to each prompt, ended at the template's stop text.
+
+    Args:
+        lm: The model.
+        template: How prompts are written.
+        contents: What they say.
+        new: Most tokens of an answer.
+        batch: Prompts at once.
+    """
     prompts = encode_many(lm.tokenizer, template, contents)
     # Prompts of like length share a batch: less padding.
     order = sorted(range(len(prompts)), key=lambda place: len(prompts[place]))

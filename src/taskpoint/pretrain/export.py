@@ -7,6 +7,8 @@ from pathlib import Path
 import torch
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerFast
 
+from taskpoint.models.quiet import without_bars
+
 
 def export(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path, stop: str) -> None:
     """Write weights rounded to float16 under a config that names float32, the tokenizer, and how to generate.
@@ -32,5 +34,6 @@ def export(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: P
         for name, weight in model.state_dict().items()
         if name not in tied
     }
-    model.save_pretrained(folder, state_dict=weights)
+    with without_bars():
+        model.save_pretrained(folder, state_dict=weights)
     tokenizer.save_pretrained(folder)

@@ -1,20 +1,22 @@
-"""What a finished pretraining leaves: where the model is, what it cost, how well it answers."""
+"""What every finished pretraining leaves: where the model is and what it cost. Each recipe adds how good it is."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 from taskpoint.errors import RunFolderError
-from taskpoint.pretrain.accuracy import Accuracy
 from taskpoint.results.atomic import write_whole
 
 _FILE = "result.json"
 
+Kind = TypeVar("Kind", bound="TrainedModel")
+
 
 @dataclass(frozen=True)
-class PretrainResult:
+class TrainedModel:
     """A trained model.
 
     Attributes:
@@ -23,7 +25,6 @@ class PretrainResult:
         seconds: Time spent in them.
         loss: Loss of the last step, nats per taught token.
         parameters: Number of weights; tied ones count once.
-        accuracies: By sub-task, examples and instruction, of the exported weights.
     """
 
     folder: Path
@@ -31,25 +32,9 @@ class PretrainResult:
     seconds: float
     loss: float
     parameters: int
-    accuracies: tuple[Accuracy, ...]
-
-    def mean(self, shots: int, instruction: bool) -> float:
-        """Mean accuracy over sub-tasks of one form of prompt."""
-        found = [each.mean for each in self.accuracies if (each.shots, each.instruction) == (shots, instruction)]
-        return sum(found) / len(found)
-
-    @property
-    def shots(self) -> tuple[int, ...]:
-        """The numbers of examples that were measured."""
-        return tuple(sorted({each.shots for each in self.accuracies}))
 
     def __str__(self) -> str:
-        lines = [f"model: {self.folder}", f"trained: {self.steps} steps in {self.seconds / 60:.0f} minutes"]
-        for instruction in (False, True):
-            scores = ", ".join(f"{self.mean(shots, instruction):.2f}" for shots in self.shots)
-            counts = ", ".join(map(str, self.shots))
-            lines.append(f"exact match {'with' if instruction else 'without'} instruction at {counts} shots: {scores}")
-        return "\n".join(lines)
+        return f"model: {self.folder}\ntrained: {self.steps} steps in {self.seconds / 60:.0f} minutes"
 
     def write(self, out: Path) -> None:
         """Write `result.json` into the run folder.
@@ -61,7 +46,7 @@ class PretrainResult:
         write_whole(out / _FILE, (json.dumps(content, indent=1) + "\n").encode())
 
     @classmethod
-    def read(cls, out: Path) -> PretrainResult:
+    def read(cls: type[Kind], out: Path) -> Kind:
         """Read `result.json` from a run folder.
 
         Raises:
@@ -69,11 +54,14 @@ class PretrainResult:
         """
         try:
             found = json.loads((out / _FILE).read_bytes())
-            found["folder"] = out / found["folder"]
-            found["accuracies"] = tuple(Accuracy(**each) for each in found["accuracies"])
-            return cls(**found)
+            return cls(**found | {"folder": out / found["folder"]} | cls._measured(found))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunFolderError(
                 f"{out / _FILE} is missing or damaged ({type(error).__name__}); "
                 f"remove {out / 'model'} to have it made and measured again"
             ) from error
+
+    @classmethod
+    def _measured(cls, found: dict[str, Any]) -> dict[str, Any]:
+        """What a recipe adds, made of what the file says."""
+        return {}

@@ -1,8 +1,8 @@
-"""A small byte-level tokenizer, trained on the text that a suite of word tasks makes."""
+"""A small byte-level tokenizer, trained on the text that the prompts of a recipe make."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
@@ -21,14 +21,11 @@ SMALLEST_VOCABULARY = 256 + 3
 _PIECES = r"\n|[QA]:| ?[\p{L}\p{M}]+| ?\p{N}| ?[^\s\p{L}\p{M}\p{N}]+|[^\S\n]+"
 
 
-def train_tokenizer(
-    subtasks: Mapping[str, Subtask], templates: Iterable[str], vocab: int, positions: int
-) -> PreTrainedTokenizerFast:
-    """Train byte-level BPE (Sennrich et al. 2016, section 3.2; bytes as in Radford et al. 2019) on every pair once.
+def train_tokenizer(texts: Iterable[str], vocab: int, positions: int) -> PreTrainedTokenizerFast:
+    """Train byte-level BPE (Sennrich et al. 2016, section 3.2; bytes as in Radford et al. 2019).
 
     Args:
-        subtasks: Where instructions, inputs and all accepted answers come from.
-        templates: Names of the templates in which they are written; only the first one is written with every pair.
+        texts: What it is trained on, as prompts are written.
         vocab: Number of tokens, of which 256 are the bytes and 3 are special.
         positions: The model's number of positions, which the tokenizer warns beyond.
     """
@@ -41,7 +38,7 @@ def train_tokenizer(
     )
     trained.decoder = decoders.ByteLevel()
     trained.train_from_iterator(
-        _texts(subtasks, tuple(templates)),
+        texts,
         trainers.BpeTrainer(
             vocab_size=vocab,
             special_tokens=[BOS, EOS, PAD],
@@ -63,8 +60,13 @@ def train_tokenizer(
     )
 
 
-def _texts(subtasks: Mapping[str, Subtask], templates: tuple[str, ...]) -> Iterator[str]:
-    """Each sub-task with its instruction and all its pairs as examples; a few of them in the other templates too."""
+def suite_texts(subtasks: Mapping[str, Subtask], templates: Sequence[str]) -> Iterator[str]:
+    """Each sub-task with its instruction and all its pairs as examples; a few of them in the other templates too.
+
+    Args:
+        subtasks: Where instructions, inputs and all accepted answers come from.
+        templates: Names of the templates in which they are written; only the first one is written with every pair.
+    """
     for subtask in subtasks.values():
         examples = [Example(text, answer) for text, answers in subtask.pairs for answer in answers]
         for number, name in enumerate(templates):

@@ -8,8 +8,10 @@ from __future__ import annotations
 import math
 import os
 import pickle
+import shutil
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from taskpoint.errors import RunFolderError, SettingError
+from taskpoint.models.anatomy import anatomy
 from taskpoint.pretrain.data import TrainingBatch
 
 Progress = Callable[[int, int, float, float], None]
@@ -38,6 +41,9 @@ class TrainingSettings:
         clip: Largest norm of the gradient (Pascanu et al. 2013, section 3.2).
         bfloat16: Compute in bfloat16 where autocast allows it; weights stay float32.
         checkpoint_every: Steps between checkpoints.
+        optimizer: "adamw"; or "muon", which orthogonalises the updates of the layers' matrices (Jordan et al. 2024), at
+            the size that AdamW's have (Liu et al. 2025, section 2.2), and leaves embeddings and vectors to AdamW.
+        compiled: Compile each layer: a third faster on a CPU, after half a minute.
 
     Raises:
         SettingError: a value out of its range.
@@ -51,6 +57,8 @@ class TrainingSettings:
     clip: float
     bfloat16: bool
     checkpoint_every: int
+    optimizer: str = "adamw"
+    compiled: bool = False
 
     def __post_init__(self) -> None:
         for name in ("steps", "checkpoint_every"):
@@ -63,6 +71,10 @@ class TrainingSettings:
             raise SettingError(f"weight_decay is {self.weight_decay}; expected 0 or more")
         if not 0 < self.beta2 < 1:
             raise SettingError(f"beta2 is {self.beta2}; expected a number between 0 and 1")
+        if self.optimizer not in ("adamw", "muon"):
+            raise SettingError(f"optimizer is {self.optimizer!r}; expected 'adamw' or 'muon'")
+        if self.optimizer == "muon" and not hasattr(torch.optim, "Muon"):
+            raise SettingError(f"optimizer 'muon' needs torch 2.9 or later, found {torch.__version__}; take 'adamw'")
         if not 0 <= self.warmup < self.steps:
             raise SettingError(f"warmup is {self.warmup}; expected 0 to {self.steps - 1}, fewer than steps")
 
@@ -92,79 +104,127 @@ class Training:
 
 def train(
     model: PreTrainedModel,
-    draw: Callable[[int], TrainingBatch],
+    draw: Callable[[int], Sequence[TrainingBatch]],
     settings: TrainingSettings,
     checkpoint: Path,
     progress: Progress | None = None,
+    after: Callable[[Training], None] | None = None,
 ) -> Training:
     """Train a model in place, from `checkpoint` if that file exists; the last step leaves a checkpoint too.
 
     Args:
         model: A causal decoder on the device where it shall be trained.
-        draw: Gives the batch of a step, the same whenever it is asked.
+        draw: Gives the sequences of a step, the same whenever it is asked; in parts that are computed one by one, and
+            count as one batch.
         settings: How to train.
         checkpoint: The file that is written and continued from.
         progress: Called after each step.
+        after: Called after each step, before a checkpoint is written; what it does may be done again by a run that was
+            killed.
 
     Raises:
         RunFolderError: the checkpoint is damaged or belongs to another model.
     """
-    optimizer = _optimizer(model, settings)
-    done = _resume(model, optimizer, checkpoint) if checkpoint.exists() else Training(0, 0.0, math.nan, math.nan)
+    optimizers = _optimizers(model, settings)
+    done = _resume(model, optimizers, checkpoint) if checkpoint.exists() else Training(0, 0.0, math.nan, math.nan)
     model.train()
+    if settings.compiled and _can_compile(model.device):
+        # Lengths vary from step to step; all layers share what is compiled for one.
+        for layer in anatomy(model).layers:
+            layer.compile(dynamic=True)
     for step in range(done.steps, settings.steps):
         start = time.monotonic()
-        for group in optimizer.param_groups:
-            group["lr"] = settings.rate(step)
-        loss, accuracy = _step(model, draw(step).to(model.device), optimizer, settings)
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = settings.rate(step)
+        loss, accuracy = _step(model, [part.to(model.device) for part in draw(step)], optimizers, settings)
         done = Training(step + 1, done.seconds + time.monotonic() - start, loss, accuracy)
+        if after is not None:
+            after(done)
+            model.train()
         if done.steps % settings.checkpoint_every == 0 or done.steps == settings.steps:
-            _save(model, optimizer, done, checkpoint)
+            _save(model, optimizers, done, checkpoint)
         if progress is not None:
             progress(done.steps, settings.steps, loss, accuracy)
     model.eval()
     return done
 
 
-def _optimizer(model: PreTrainedModel, settings: TrainingSettings) -> torch.optim.AdamW:
-    matrices = [weight for weight in model.parameters() if weight.ndim >= 2]
-    vectors = [weight for weight in model.parameters() if weight.ndim < 2]
-    return torch.optim.AdamW(
+def _can_compile(device: torch.device) -> bool:
+    """Whether layers can be compiled here; on a CPU that takes a C++ compiler."""
+    if device.type != "cpu" or shutil.which(os.environ.get("CXX", "g++")) or shutil.which("clang++"):
+        return True
+    warnings.warn("no C++ compiler was found, so the layers are not compiled: training takes longer", stacklevel=3)
+    return False
+
+
+def _optimizers(model: PreTrainedModel, settings: TrainingSettings) -> list[torch.optim.Optimizer]:
+    hidden: list[nn.Parameter] = []
+    if settings.optimizer == "muon":
+        hidden = [weight for layer in anatomy(model).layers for weight in layer.parameters() if weight.ndim == 2]
+    taken = set(map(id, hidden))
+    others = [weight for weight in model.parameters() if id(weight) not in taken]
+    matrices = [weight for weight in others if weight.ndim >= 2]
+    vectors = [weight for weight in others if weight.ndim < 2]
+    adamw = torch.optim.AdamW(
         [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": vectors, "weight_decay": 0.0}],
         lr=settings.lr,
         betas=(0.9, settings.beta2),
         fused=True,
     )
+    if not hidden:
+        return [adamw]
+    muon = torch.optim.Muon(hidden, lr=settings.lr, weight_decay=settings.weight_decay, adjust_lr_fn="match_rms_adamw")
+    return [adamw, muon]
 
 
 def _step(
-    model: PreTrainedModel, batch: TrainingBatch, optimizer: torch.optim.AdamW, settings: TrainingSettings
+    model: PreTrainedModel,
+    parts: Sequence[TrainingBatch],
+    optimizers: Sequence[torch.optim.Optimizer],
+    settings: TrainingSettings,
 ) -> tuple[float, float]:
     """One update; gives loss and accuracy before it."""
+    for optimizer in optimizers:
+        optimizer.zero_grad(set_to_none=True)
+    wanted = sum(int(part.targets[:, 1:].sum()) for part in parts)
+    sequences = sum(len(part.input_ids) for part in parts)
+    loss = accuracy = 0.0
+    for part in parts:
+        one, right = _backward(model, part, wanted, settings)
+        loss += one
+        accuracy += right / sequences
+    nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
+    for optimizer in optimizers:
+        optimizer.step()
+    return loss, accuracy
+
+
+def _backward(
+    model: PreTrainedModel, batch: TrainingBatch, wanted: int, settings: TrainingSettings
+) -> tuple[float, float]:
+    """Adds the gradients of one part; gives its share of the loss and its number of right answers."""
     # The head is paid for where a token is taught, which is less than half of the places.
     taught = batch.targets[:, 1:]
-    wanted = batch.input_ids[:, 1:][taught]
+    labels = batch.input_ids[:, 1:][taught]
     with torch.autocast(model.device.type, torch.bfloat16, enabled=settings.bfloat16):
         states = model.base_model(input_ids=batch.input_ids[:, :-1], use_cache=False).last_hidden_state
         scores = model.get_output_embeddings()(states[taught])
-    loss = nn.functional.cross_entropy(scores.float(), wanted)
-    optimizer.zero_grad(set_to_none=True)
+    loss = nn.functional.cross_entropy(scores.float(), labels, reduction="sum") / wanted
     loss.backward()
-    nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
-    optimizer.step()
-    return loss.item(), _accuracy(scores.detach(), wanted, batch)
+    return loss.item(), _right(scores.detach(), labels, batch)
 
 
-def _accuracy(scores: Tensor, wanted: Tensor, batch: TrainingBatch) -> float:
+def _right(scores: Tensor, labels: Tensor, batch: TrainingBatch) -> float:
     wrong = torch.zeros_like(batch.targets[:, 1:])
-    wrong[batch.targets[:, 1:]] = scores.argmax(-1) != wanted
-    return 1.0 - (wrong & batch.last[:, 1:]).any(1).float().mean().item()
+    wrong[batch.targets[:, 1:]] = scores.argmax(-1) != labels
+    return len(wrong) - (wrong & batch.last[:, 1:]).any(1).float().sum().item()
 
 
-def _save(model: PreTrainedModel, optimizer: torch.optim.AdamW, done: Training, path: Path) -> None:
+def _save(model: PreTrainedModel, optimizers: Sequence[torch.optim.Optimizer], done: Training, path: Path) -> None:
     """Write a checkpoint so that a crash at any moment leaves the old one or the new one."""
     draft = path.with_name(f"{path.name}.tmp")
-    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "done": vars(done)}
+    state = {"model": model.state_dict(), "optimizers": [each.state_dict() for each in optimizers], "done": vars(done)}
     with draft.open("wb") as file:
         torch.save(state, file)
         file.flush()
@@ -177,11 +237,12 @@ def _save(model: PreTrainedModel, optimizer: torch.optim.AdamW, done: Training, 
         os.close(folder)
 
 
-def _resume(model: PreTrainedModel, optimizer: torch.optim.AdamW, path: Path) -> Training:
+def _resume(model: PreTrainedModel, optimizers: Sequence[torch.optim.Optimizer], path: Path) -> Training:
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
+        for optimizer, found in zip(optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(found)
         return Training(**state["done"])
     except (RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -2,7 +2,8 @@
 
 After Sia, Mueller and Duh 2024 (paper A), experiment 1: the dashed line is the score with nothing cut, the shaded band
 the interval. The lower axis is the cut r, the upper one theirs, x = r + 1. A strip below the curves shows where each
-condition's recognition point lies, with its interval.
+condition's recognition point lies, with its interval. Where the task asks for a language, a panel between the two shows
+the share of the answers that are in it.
 """
 
 from __future__ import annotations
@@ -15,14 +16,15 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from taskpoint.report.canvas import DASHES, DOTS, GRID, INK, MUTED, line, save
 from taskpoint.report.palette import style
 from taskpoint.report.view import LocateView
-from taskpoint.report.wording import point_words
+from taskpoint.report.wording import OF_HUNDRED, point_words
 
 _LONGEST = 80  # characters of a label that fit the width of the figure
+_PLOT, _LANGUAGE = 2.9, 1.1  # inches: height of the curves, and of the panel of languages
 
 
 def _curves(axes: Axes, view: LocateView) -> None:
@@ -39,6 +41,29 @@ def _curves(axes: Axes, view: LocateView) -> None:
         score = condition.score_at_point
         if condition.point.layer is not None and score is not None:
             axes.scatter([condition.point.layer], [score], s=78, color=look.light, linewidth=1.3, zorder=4, fc="none")
+
+
+def _languages(axes: Axes, view: LocateView) -> None:
+    for index, condition in enumerate(view.conditions):
+        if condition.language is None:
+            continue
+        look = style(index)
+        if condition.language_low is not None and condition.language_high is not None:
+            ends = condition.language_low, condition.language_high
+            axes.fill_between(condition.cuts, *ends, color=look.light, alpha=0.16, linewidth=0)
+        axes.plot(condition.cuts, condition.language, **line(look), zorder=3)
+    axes.set_ylim(-0.06, 1.06)
+    axes.set_yticks([0, 0.5, 1])
+    axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0, symbol=" %"))
+    axes.set_title("in the asked language", loc="left", fontsize=8.5, pad=3)
+    _ruled(axes)
+
+
+def _ruled(axes: Axes) -> None:
+    axes.grid(axis="y", color=GRID, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(axis="x", length=0, labelbottom=False)
 
 
 def _points(axes: Axes, view: LocateView) -> None:
@@ -95,19 +120,26 @@ def figure(view: LocateView) -> Figure:
     """
     rows = -(-(len(view.conditions) + 4) // _columns(view))
     strip = max(1, sum(condition.point.layer is not None for condition in view.conditions))
-    plot_height, strip_height = 2.9, 0.13 * strip + 0.1
-    drawn = Figure(figsize=(6.4, plot_height + strip_height + 0.95 + 0.19 * rows), layout="constrained")
+    heights = [_PLOT, 0.13 * strip + 0.1]
+    titles = 0.0
+    if any(condition.language is not None for condition in view.conditions):
+        heights.insert(1, _LANGUAGE)
+        titles = 0.2
+    drawn = Figure(figsize=(6.4, sum(heights) + titles + 0.95 + 0.19 * rows), layout="constrained")
     FigureCanvasAgg(drawn)
-    upper, lower = drawn.subplots(2, 1, sharex=True, height_ratios=[plot_height, strip_height])
+    upper, *middle, lower = drawn.subplots(len(heights), 1, sharex=True, height_ratios=heights)
     _curves(upper, view)
+    for axes in middle:
+        _languages(axes, view)
     _points(lower, view)
+    if view.metric in OF_HUNDRED:
+        upper.set_ylim(bottom=0)  # as the paper draws it
+        for mark in upper.lines:
+            mark.set_clip_on(False)  # a curve that starts at 0 keeps its whole marks
     margin = 0.03 * view.num_layers
     upper.set_xlim(-margin, view.num_layers + margin)
     upper.set_ylabel(view.metric, parse_math=False)
-    upper.grid(axis="y", color=GRID, linewidth=0.6)
-    upper.set_axisbelow(True)
-    upper.spines[["top", "right"]].set_visible(False)
-    upper.tick_params(axis="x", length=0, labelbottom=False)
+    _ruled(upper)
     lower.xaxis.set_major_locator(MaxNLocator(nbins=14, integer=True, steps=[1, 2, 5, 10]))
     lower.set_xlabel(f"cut r: layers below r see the hidden tokens, layers r to {view.num_layers - 1} do not")
     lower.set_ylabel("point", rotation=0, ha="right", va="center")

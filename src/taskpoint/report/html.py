@@ -18,11 +18,12 @@ from markupsafe import Markup
 from taskpoint.report.palette import style
 from taskpoint.report.payload import payload
 from taskpoint.report.view import ConditionView, LocateView
-from taskpoint.report.wording import conclusion, hidden_words, percent, point_words, score, sentence, span
+from taskpoint.report.wording import conclusion, hidden_words, part_word, percent, point_words, score, sentence, span
 
 _FOLDER = Path(__file__).parent / "templates"
-_SCRIPTS = ("core.js", "plot.js", "curve.js", "answers.js")
-_STYLES = ("locate.css", "answers.css")
+_SCRIPTS = ("core.js", "plot.js", "curve.js", "languages.js", "answers.js")
+_STYLES = ("locate.css", "answers.css", "languages.css")
+_TAGS = 5  # colours of languages: the styles but the last, whose grey would look like "unclear"
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class _Panel:
     point: str
     sentence: str
     whiskers: tuple[_Whisker, ...]
+    part_word: str
 
 
 def _spread(view: LocateView) -> tuple[float, float]:
@@ -67,7 +69,9 @@ def _whiskers(view: LocateView, condition: ConditionView) -> tuple[_Whisker, ...
             return round(100 * (min(max(value, bottom), top) - bottom) / (top - bottom), 2)
 
         width = round(place(high) - place(low), 2)
-        return _Whisker(name, score(mean), span(low, high), place(mean), place(low), width, of_point)
+        return _Whisker(
+            name, score(mean, view.metric), span(low, high, view.metric), place(mean), place(low), width, of_point
+        )
 
     rows = [whisker(control.name, control.mean, control.low, control.high) for control in condition.controls]
     layer = condition.point.layer
@@ -88,6 +92,7 @@ def _panels(view: LocateView) -> tuple[_Panel, ...]:
             point=point_words(condition),
             sentence=sentence(view, condition),
             whiskers=_whiskers(view, condition),
+            part_word=part_word(condition),
         )
         for index, condition in enumerate(view.conditions)
     )
@@ -119,7 +124,8 @@ def page(view: LocateView) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["score"] = score
+    environment.filters["score"] = lambda value: score(value, view.metric)
+    environment.filters["point_words"] = point_words
     environment.filters["percent"] = percent
     environment.filters["tied"] = lambda text: str(text).replace(" %", "\u00a0%")
     theme, script = _joined(["theme.js"]), _joined(_SCRIPTS)
@@ -127,7 +133,10 @@ def page(view: LocateView) -> str:
         view=view,
         conclusion=conclusion(view),
         panels=_panels(view),
+        languages=any(condition.language is not None for condition in view.conditions),
+        tongues=any(answer.languages is not None for answer in view.answers),
         colours=[style(index) for index in range(len(view.conditions))],
+        tags=[style(index) for index in range(_TAGS)],
         data=Markup(payload(view)),
         css=_joined(_STYLES),
         theme=theme,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 
+from taskpoint.report.languages import changes, stories
 from taskpoint.report.palette import style
-from taskpoint.report.view import ConditionView, LocateView
+from taskpoint.report.view import AnswerView, ConditionView, LocateView
 from taskpoint.report.wording import hidden_words
 
 # Means are shown with two or three figures; more digits would only make the page heavier.
@@ -50,6 +51,9 @@ def _condition(index: int, condition: ConditionView) -> dict[str, object]:
         "early": _rounded(condition.early_exit),
         "earlyLow": _rounded(condition.early_exit_low),
         "earlyHigh": _rounded(condition.early_exit_high),
+        "language": _rounded(condition.language),
+        "languageLow": _rounded(condition.language_low),
+        "languageHigh": _rounded(condition.language_high),
     }
 
 
@@ -63,23 +67,33 @@ def payload(view: LocateView) -> str:
         JSON in which no character can end the element or open a comment: `<`, `>` and `&` are escaped.
     """
     texts = _Texts()
-    answers: list[list[object]] = [[] for _ in view.conditions]
+    answers: list[list[AnswerView]] = [[] for _ in view.conditions]
     for answer in view.answers:
-        answers[answer.condition].append(
-            [
-                answer.item,
-                texts.number(answer.subtask),
-                texts.number(answer.query),
-                texts.number(answer.reference),
-                [texts.number(text) for text in answer.texts],
-                [_number(score) for score in answer.scores],
-            ]
-        )
+        answers[answer.condition].append(answer)
+    tongues = sorted({name for answer in view.answers for name in answer.languages or () if name})
+    numbers = {name: number for number, name in enumerate(tongues)} | {"": -1}
+
+    def row(answer: AnswerView) -> list[object]:
+        shared = [
+            answer.item,
+            texts.number(answer.subtask),
+            texts.number(answer.query),
+            texts.number(answer.reference),
+            [texts.number(text) for text in answer.texts],
+            [_number(score) for score in answer.scores],
+        ]
+        if answer.languages is None:
+            return shared
+        told = changes(view.conditions[answer.condition].cuts, answer.languages)
+        return [*shared, [numbers[name] for name in answer.languages], texts.number(told)]
+
     data = {
         "layers": view.num_layers,
         "metric": view.metric,
         "conditions": [_condition(index, condition) for index, condition in enumerate(view.conditions)],
-        "answers": answers,
+        "answers": [[row(answer) for answer in group] for group in answers],
+        "stories": [stories(group) for group in answers],
+        "tongues": tongues,
         "texts": texts.all(),
     }
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

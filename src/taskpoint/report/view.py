@@ -24,6 +24,18 @@ def _finite(owner: str, **columns: Iterable[float] | None) -> None:
             raise SettingError(f"{owner}: {name} holds {bad}, expected finite numbers; leave the measure out instead")
 
 
+def _shares(owner: str, **columns: tuple[float, ...] | None) -> None:
+    for name, column in columns.items():
+        bad = next((value for value in column or () if not 0 <= value <= 1), None)
+        if bad is not None:
+            raise SettingError(f"{owner}: {name} holds {bad}, expected shares from 0 to 1")
+
+
+def _both_ends(owner: str, what: str, low: object, high: object) -> None:
+    if (low is None) != (high is None):
+        raise SettingError(f"{owner}: one end of the {what} interval is missing, expected both or none")
+
+
 @dataclass(frozen=True)
 class ControlScore:
     """One control beside the curve, in the units of the metric.
@@ -42,6 +54,37 @@ class ControlScore:
 
     def __post_init__(self) -> None:
         _finite(f"control {self.name!r}", mean=[self.mean], low=[self.low], high=[self.high])
+
+
+@dataclass(frozen=True)
+class PartView:
+    """The curve of one sub-task (a direction of translation, say), at the cuts of the condition that it belongs to.
+
+    Attributes:
+        name: Name of the sub-task, e.g. "eng-fra".
+        mean: Mean score by cut, in the units of the metric.
+        low: Lower end of its interval by cut.
+        high: Upper end of its interval by cut.
+        point: The task recognition point of this sub-task alone.
+        language: Share (0 to 1) of the answers in the language that was asked for, by cut; None where it is no matter.
+
+    Raises:
+        SettingError: A column of another length than `mean`, a number that is not finite or no share.
+    """
+
+    name: str
+    mean: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    point: RecognitionPoint
+    language: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        owner = f"part {self.name!r}"
+        columns = {"mean": self.mean, "low": self.low, "high": self.high, "language": self.language}
+        _same_length(owner, len(self.mean), **columns)
+        _finite(owner, **columns)
+        _shares(owner, language=self.language)
 
 
 @dataclass(frozen=True)
@@ -65,6 +108,14 @@ class ConditionView:
         hidden: Mean number of hidden tokens in a prompt.
         early_exit_low: Lower end of the interval of `early_exit`, if known.
         early_exit_high: Upper end of the interval of `early_exit`, if known.
+        language: Share (0 to 1) of the answers in the language that was asked for, by cut, where the task asks for one.
+        language_low: Lower end of the interval of `language`, if known.
+        language_high: Upper end of the interval of `language`, if known.
+        parts: One curve per sub-task where the task has several, at the same cuts; else empty.
+
+    Raises:
+        SettingError: Cuts that do not ascend, a column or part that does not fit them, a number that is not finite or
+            no share, one end of an interval without the other.
     """
 
     label: str
@@ -83,11 +134,20 @@ class ConditionView:
     hidden: int
     early_exit_low: tuple[float, ...] | None = None
     early_exit_high: tuple[float, ...] | None = None
+    language: tuple[float, ...] | None = None
+    language_low: tuple[float, ...] | None = None
+    language_high: tuple[float, ...] | None = None
+    parts: tuple[PartView, ...] = ()
 
     def __post_init__(self) -> None:
         owner = f"condition {self.label!r}"
         if not self.cuts or list(self.cuts) != sorted(set(self.cuts)) or self.cuts[0] < 0:
             raise SettingError(f"{owner}: cuts are {self.cuts}, expected one or more, ascending, none below 0")
+        shares = {
+            "language": self.language,
+            "language_low": self.language_low,
+            "language_high": self.language_high,
+        }
         columns = {
             "mean": self.mean,
             "low": self.low,
@@ -95,11 +155,17 @@ class ConditionView:
             "early_exit": self.early_exit,
             "early_exit_low": self.early_exit_low,
             "early_exit_high": self.early_exit_high,
+            **shares,
         }
         _same_length(owner, len(self.cuts), **columns)
         _finite(owner, **columns)
-        if (self.early_exit_low is None) != (self.early_exit_high is None):
-            raise SettingError(f"{owner}: one end of the early exit interval is missing, expected both or none")
+        _shares(owner, **shares)
+        _both_ends(owner, "early exit", self.early_exit_low, self.early_exit_high)
+        _both_ends(owner, "language", self.language_low, self.language_high)
+        if self.language is None and self.language_low is not None:
+            raise SettingError(f"{owner}: an interval of the language, but no `language`, expected both or none")
+        for part in self.parts:
+            _same_length(f"{owner}, part {part.name!r}", len(self.cuts), mean=part.mean)
 
     @property
     def score_at_point(self) -> float | None:
@@ -126,6 +192,7 @@ class AnswerView:
         reference: The expected answer.
         texts: The model's answer by cut of that condition.
         scores: Its score by cut.
+        languages: Name of the language in which that answer is, by cut, "" when unknown; None where it is no matter.
     """
 
     condition: int
@@ -135,6 +202,7 @@ class AnswerView:
     reference: str
     texts: tuple[str, ...]
     scores: tuple[float, ...]
+    languages: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -186,7 +254,7 @@ class LocateView:
                 )
             owner = f"answer to item {answer.item!r}"
             cuts = len(self.conditions[answer.condition].cuts)
-            _same_length(owner, cuts, texts=answer.texts, scores=answer.scores)
+            _same_length(owner, cuts, texts=answer.texts, scores=answer.scores, languages=answer.languages)
             _finite(owner, scores=answer.scores)
 
     @property

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from taskpoint.report.view import ConditionView, LocateView
+from taskpoint.report.view import ConditionView, LocateView, PartView
+
+# Metrics from 0 to 100: one decimal whatever the size, as papers print them.
+OF_HUNDRED = ("BLEU", "chrF")
 
 
-def score(value: float) -> str:
-    """A score with as many decimals as its size deserves: 0.94 on a scale of 1, 40.9 on a scale of 100."""
-    text = f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"
+def score(value: float, metric: str = "") -> str:
+    """A score with as many decimals as it deserves.
+
+    Args:
+        value: The score.
+        metric: Name of its metric, where that settles the decimals.
+
+    Returns:
+        E.g. 3.1 and 37.4 for BLEU; otherwise by size: 0.94 on a scale of 1, 40.9 on a scale of 100.
+    """
+    text = f"{value:.1f}" if metric in OF_HUNDRED or abs(value) >= 10 else f"{value:.2f}"
     return text.removeprefix("-") if float(text) == 0 else text
 
 
-def span(low: float, high: float) -> str:
+def span(low: float, high: float, metric: str = "") -> str:
     """An interval in short, e.g. "0.91-0.96"; ends below zero are kept apart by dots, not by a second dash."""
-    return f"{score(low)}-{score(high)}" if low >= 0 else f"{score(low)}..{score(high)}"
+    return f"{score(low, metric)}{'-' if low >= 0 else '..'}{score(high, metric)}"
 
 
 def percent(share: float) -> str:
@@ -36,10 +47,15 @@ def hidden_words(condition: ConditionView) -> str:
     return spoken[0] if len(spoken) == 1 else f"{', '.join(spoken[:-1])} and {spoken[-1]}"
 
 
-def point_words(condition: ConditionView) -> str:
+def point_words(curve: ConditionView | PartView) -> str:
     """The recognition point with its interval, e.g. "4 (3-5)"; "undefined" where there is none."""
-    point = condition.point
+    point = curve.point
     return "undefined" if point.layer is None else f"{point.layer} ({point.low}-{point.high})"
+
+
+def part_word(condition: ConditionView) -> str:
+    """What a part of this condition's task is called: "direction" where it is about languages, else "sub-task"."""
+    return "sub-task" if condition.language is None else "direction"
 
 
 def sentence(view: LocateView, condition: ConditionView) -> str:

@@ -37,6 +37,10 @@ class Row:
         tokens: Length of the prompt in tokens; None when not measured.
         hidden: How many of them were hidden; None when not measured.
         revision: Revision of the model; None when it has none.
+        counts: What the score of many answers at once is computed from (corpus BLEU), whole numbers with a space
+            between them; empty where that is the mean of their scores.
+        language: Language of the answer; empty when unknown, or when the task is not about languages.
+        in_language: 1.0 when that is the language asked for, else 0.0; None when the task is not about languages.
 
     Raises:
         SettingError: A count is negative.
@@ -61,6 +65,9 @@ class Row:
     tokens: int | None = None
     hidden: int | None = None
     revision: str | None = None
+    counts: str = ""
+    language: str = ""
+    in_language: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("shots", "seed", "cut", "rank", "tokens", "hidden"):

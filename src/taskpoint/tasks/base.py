@@ -143,6 +143,26 @@ class Task(ABC):
             )
         return exact_match(text, item.answers)
 
+    def counts(self, item: Item, text: str) -> tuple[int, ...]:
+        """Whole numbers that add up over answers to a score of them all; none when the score is the mean of `score`.
+
+        Args:
+            item: The item that was asked.
+            text: The generated answer, already cut at the template's stop text.
+
+        Raises:
+            DataError: The item has no accepted answers.
+        """
+        return ()
+
+    def asked_language(self, item: Item) -> str | None:
+        """Name of the language that the answer should be in, such as ``"French"``; ``None``: not about languages."""
+        return None
+
+    def spoken_language(self, text: str) -> str | None:
+        """Name of the language that an answer is in; ``None`` when that cannot be said, or is not asked."""
+        return None
+
 
 def checked_limit(limit: int | None) -> int | None:
     """Give ``limit`` back.

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from types import MappingProxyType
 
-from taskpoint.errors import DataError, UnknownNameError
+from taskpoint.errors import UnknownNameError
 from taskpoint.tasks.mapping import MappingTask, Pair, Subtask, merged
+from taskpoint.tasks.tables import accepted, bundled_table
 
 # (sub-task, table, column, instruction)
 _COLUMNS = (
@@ -59,7 +59,7 @@ class LexiconSubtask(Subtask):
 @cache
 def subtasks() -> Mapping[str, LexiconSubtask]:
     """The sub-tasks by name, in a fixed order."""
-    tables = {table: _table(table) for table in ("nouns", "verbs", "adjectives", "countries")}
+    tables = {table: bundled_table("lexicon", table) for table in ("nouns", "verbs", "adjectives", "countries")}
     made = [
         LexiconSubtask(name, instruction, _column(tables[table], column))
         for name, table, column, instruction in _COLUMNS
@@ -93,23 +93,8 @@ def lexicon(name: str | None = None) -> MappingTask:
     return MappingTask(f"lexicon:{name}", (known[name],))
 
 
-def _table(name: str) -> list[dict[str, str]]:
-    source = resources.files("taskpoint.tasks").joinpath("data", "lexicon", f"{name}.tsv")
-    head, *lines = source.read_text(encoding="utf-8").splitlines()
-    columns = head.split("\t")
-    rows = []
-    for number, line in enumerate(lines, start=2):
-        cells = line.split("\t")
-        if len(cells) != len(columns) or not all(cells):
-            raise DataError(
-                f"{name}.tsv, line {number}: {len(cells)} cells, expected {len(columns)}, none of them empty"
-            )
-        rows.append(dict(zip(columns, cells, strict=True)))
-    return rows
-
-
 def _column(table: list[dict[str, str]], column: str) -> tuple[Pair, ...]:
-    return merged((next(iter(row.values())), tuple(row[column].split("|"))) for row in table)
+    return merged((next(iter(row.values())), accepted(row[column])) for row in table)
 
 
 def _number_words(number: int) -> tuple[str, ...]:

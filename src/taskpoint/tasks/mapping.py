@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -74,15 +74,34 @@ def of_file(kind: str, path: Path, name: str, instruction: str | None, records: 
 
 
 class _Pool:
-    """The examples of one sub-task; inputs that must not meet in one prompt share a place in it."""
+    """The examples of one sub-task; inputs that must not meet in one prompt share a place in it.
 
-    def __init__(self, subtask: Subtask) -> None:
+    Args:
+        subtask: Its pairs are the examples.
+        giveaways: What an example must not share with the query, the key of the input first.
+    """
+
+    def __init__(self, subtask: Subtask, giveaways: Callable[[str, Sequence[str]], tuple[str, ...]]) -> None:
         self.subtask = subtask
-        firsts: dict[str, Pair] = {}
-        for pair in subtask.pairs:
-            firsts.setdefault(input_key(pair[0]), pair)
-        self.pairs: Sequence[Pair] = tuple(firsts.values())
-        self.place_of = {key: place for place, key in enumerate(firsts)}
+        self._giveaways = giveaways
+        self._keys = [giveaways(*pair) for pair in subtask.pairs]
+        firsts: dict[str, int] = {}
+        for number, keys in enumerate(self._keys):
+            firsts.setdefault(keys[0], number)
+        self.pairs: Sequence[Pair] = tuple(subtask.pairs[number] for number in firsts.values())
+        self._places: dict[str, list[int]] = {}
+        for place, number in enumerate(firsts.values()):
+            for key in dict.fromkeys(self._keys[number]):
+                self._places.setdefault(key, []).append(place)
+
+    @cached_property
+    def max_shots(self) -> int:
+        """The number of examples that every item can have."""
+        return len(self.pairs) - max(len(self._kept_out(keys)) for keys in self._keys)
+
+    def _kept_out(self, keys: Iterable[str]) -> set[int]:
+        """Places of the examples that would give the answer away."""
+        return {place for key in keys for place in self._places.get(key, ())}
 
     def items(self) -> Iterator[Item]:
         pairs = self.subtask.pairs
@@ -112,15 +131,15 @@ class _Pool:
     def _examples(
         self, item: Item | None, shots: int, seed: int, *, fresh: bool, shuffled: bool
     ) -> tuple[Example, ...]:
-        asked = None if item is None else self.place_of.get(input_key(item.input))
-        available = len(self.pairs) - (asked is not None)
+        asked = set() if item is None else self._kept_out(self._giveaways(item.input, item.answers))
+        available = len(self.pairs) - len(asked)
         if shots > available:
             raise PromptError(
                 f"{shots} shots asked of {self.subtask.name!r}, which has {available} examples beside the query; "
                 f"set shots to at most {available}"
             )
         names = ("examples", seed, self.subtask.name, *((item.id,) if fresh and item is not None else ()))
-        order = (self.pairs[place] for place in permutation(generator(*names), len(self.pairs)) if place != asked)
+        order = (self.pairs[place] for place in permutation(generator(*names), len(self.pairs)) if place not in asked)
         chosen = list(islice(order, shots))
         outputs = [answers[0] for _, answers in chosen]
         if shuffled and shots:
@@ -145,9 +164,13 @@ class MappingTask(Task):
     def __init__(self, name: str, subtasks: Sequence[Subtask]) -> None:
         self.name = name
         self.subtasks = tuple(subtasks)
-        self._pools = {subtask.name: _Pool(subtask) for subtask in self.subtasks}
+        self._pools = {subtask.name: _Pool(subtask, self.giveaways) for subtask in self.subtasks}
         if not self.subtasks or len(self._pools) < len(self.subtasks):
             raise DataError(f"task {name!r} has {len(self.subtasks)} sub-tasks; expected at least one, each name once")
+
+    def giveaways(self, text: str, answers: Sequence[str]) -> tuple[str, ...]:
+        """What an example must not share with the query: keys of the two, that of the input ``text`` first."""
+        return (input_key(text),)
 
     def items(self, limit: int | None = None) -> tuple[Item, ...]:
         """The pairs in a fixed random order, the sub-tasks taking turns; at most ``limit``."""
@@ -183,8 +206,8 @@ class MappingTask(Task):
 
     @property
     def max_shots(self) -> int:
-        """One less than the inputs of the smallest sub-task, since one is asked."""
-        return min(len(pool.pairs) for pool in self._pools.values()) - 1
+        """One less than the inputs of the smallest sub-task, since one is asked; fewer where others tell its answer."""
+        return min(pool.max_shots for pool in self._pools.values())
 
     @property
     def has_instruction(self) -> bool:

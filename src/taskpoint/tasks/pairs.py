@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from taskpoint.errors import DataError
-from taskpoint.tasks.mapping import MappingTask, Pair, of_file
+from taskpoint.tasks.mapping import MappingTask, of_file
 from taskpoint.tasks.reading import read_text
 from taskpoint.tasks.scoring import normalise
 
@@ -26,10 +26,16 @@ def pairs(path: Path, *, instruction: str | None = None) -> MappingTask:
         DataError: The file cannot be read, or a line is malformed (with its number).
     """
     name = path.name.removesuffix(".gz").removesuffix(".tsv")
-    return of_file("pairs", path, name, instruction, _lines(read_text(path), path))
+    return of_file("pairs", path, name, instruction, ((source, (target,)) for source, target in read_pairs(path)))
 
 
-def _lines(text: str, path: Path) -> Iterator[Pair]:
+def read_pairs(path: Path) -> Iterator[tuple[str, str]]:
+    """Source and target of every line.
+
+    Raises:
+        DataError: The file cannot be read, or a line is malformed (with its number).
+    """
+    text = read_text(path)
     # Not splitlines(): it would also break a line at U+2028, U+0085 or a form feed within a sentence.
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
@@ -40,4 +46,4 @@ def _lines(text: str, path: Path) -> Iterator[Pair]:
                 f"{str(path)!r}, line {number}: found {len([cell for cell in cells if cell])} texts in {len(cells)} "
                 "columns, expected source TAB target"
             )
-        yield cells[0], (cells[1],)
+        yield cells[0], cells[1]

@@ -3,38 +3,56 @@
 from __future__ import annotations
 
 import os.path
+import re
 from pathlib import Path
 
 from taskpoint.errors import SettingError, UnknownNameError
 from taskpoint.tasks.base import Task
+from taskpoint.tasks.everyday import directions, everyday
 from taskpoint.tasks.lexicon import lexicon, subtasks
 from taskpoint.tasks.own import OwnTask
 from taskpoint.tasks.pairs import pairs
+from taskpoint.tasks.tatoeba import corpora, tatoeba
 from taskpoint.tasks.words import words
 
-_FILES = {"words": "words:FILE.json", "pairs": "pairs:FILE.tsv", "prompts": "prompts:FILE.jsonl"}
+_PLACES = {
+    "words": ("words:FILE.json",),
+    "pairs": ("pairs:FILE.tsv",),
+    "prompts": ("prompts:FILE.jsonl",),
+    "tatoeba": ("tatoeba:DIR", "tatoeba:DIR:eng-fra"),
+}
+
+# A folder may hold a colon, so only what looks like a direction is taken off.
+_DIRECTION = re.compile(r"(?P<folder>.+):(?P<direction>[a-z]{3}-[a-z]{3})", re.DOTALL)
 
 
 def task_names() -> tuple[str, ...]:
-    """What ``task`` understands: the bundled tasks by name, then the forms that take a file."""
-    return ("lexicon", *(f"lexicon:{name}" for name in subtasks()), *_FILES.values())
+    """What ``task`` understands: the bundled tasks by name, then the forms that take a file or a folder."""
+    return (
+        "lexicon",
+        *(f"lexicon:{name}" for name in subtasks()),
+        "everyday",
+        *(f"everyday:{each.name}" for each in directions()),
+        *(form for forms in _PLACES.values() for form in forms),
+    )
 
 
 def task(spec: str, *, instruction: str | None = None) -> Task:
     """Load a task.
 
     Args:
-        spec: One of ``task_names()``, with the path in place of FILE.
+        spec: One of ``task_names()``, with the path in place of FILE or DIR.
         instruction: The line that describes the task, for words and pairs, whose files have none.
 
     Raises:
         UnknownNameError: No such task or sub-task; the message names the nearest.
-        DataError: The file is missing or malformed.
-        SettingError: A form without its file, or an instruction for a task that brings its own.
+        DataError: The file or folder is missing or malformed.
+        SettingError: A form without its file or folder, or an instruction for a task that brings its own.
     """
     kind, colon, rest = spec.partition(":")
-    if kind in _FILES and not rest:
-        raise SettingError(f"task {spec!r} names no file; expected {_FILES[kind]}")
+    if kind in _PLACES and not rest:
+        form = _PLACES[kind][0]
+        raise SettingError(f"task {spec!r} names no {'folder' if 'DIR' in form else 'file'}; expected {form}")
     if instruction is not None and kind not in ("words", "pairs"):
         raise SettingError(f"task {spec!r} brings its own instructions; leave instruction out")
     if instruction is not None and not instruction.strip():
@@ -46,12 +64,25 @@ def task(spec: str, *, instruction: str | None = None) -> Task:
             return pairs(_path(rest), instruction=instruction)
         case "prompts":
             return OwnTask(_path(rest))
+        case "tatoeba":
+            return _tatoeba(rest)
+        case "everyday" if not colon:
+            return everyday()
+        case "everyday" if rest in {each.name for each in directions()}:
+            return everyday(rest)
         case "lexicon" if not colon:
             return lexicon()
         case "lexicon" if rest in subtasks():
             return lexicon(rest)
         case _:
             raise UnknownNameError("task", spec, task_names())
+
+
+def _tatoeba(rest: str) -> Task:
+    match = _DIRECTION.fullmatch(rest)
+    if match is None:
+        return tatoeba(corpora(_path(rest)))
+    return tatoeba(corpora(_path(match["folder"])), match["direction"])
 
 
 def _path(text: str) -> Path:

@@ -27,15 +27,17 @@ function stretches(cuts, good) {
   return found.map(([from, to]) => (from === to ? from : `${from}–${to}`)).join(", ");
 }
 
-function strip(cuts, good) {
+function strip(cuts, good, languages) {
   const wide = 120 / cuts.length;
   const gap = Math.min(2, wide / 4);
-  const svg = shape("svg", { viewBox: "0 0 120 24", width: 120, height: 24, class: "strip", "aria-hidden": "true" });
+  const height = languages ? 32 : 24;
+  const svg = shape("svg", { viewBox: `0 0 120 ${height}`, width: 120, height, class: "strip", "aria-hidden": "true" });
+  if (languages) languageBand(svg, languages, wide);
   cuts.forEach((cut, i) => {
-    const height = good[i] ? 14 : 4;
-    svg.append(shape("rect", { x: i * wide + gap / 2, y: 16 - height, width: wide - gap, height, rx: 1, class: good[i] ? "good" : "bad" }));
+    const tall = good[i] ? 14 : 4;
+    svg.append(shape("rect", { x: i * wide + gap / 2, y: 16 - tall, width: wide - gap, height: tall, rx: 1, class: good[i] ? "good" : "bad" }));
   });
-  const here = shape("path", { d: "M0 18L4 23.5H-4Z", class: "here" });
+  const here = shape("path", { d: `M0 ${height - 6}L4 ${height - 0.5}H-4Z`, class: "here" });
   svg.append(here);
   svg.addEventListener("click", (event) => {
     const seen = svg.getBoundingClientRect();
@@ -51,13 +53,13 @@ function quote(text) {
 }
 
 // Graded metrics (BLEU, chrF) have no right and wrong: an item is good where it is no worse than with nothing cut.
-function makeRow([item, subtask, query, reference, texts, scores], graded) {
+function makeRow([item, subtask, query, reference, texts, scores, languages, told], graded) {
   const it = data.conditions[state.condition];
   const last = scores.length - 1;
   const good = scores.map((value) => (graded ? value >= scores[last] : value >= 1));
-  const bars = strip(it.cuts, good);
+  const bars = strip(it.cuts, good, languages);
   const row = {
-    good, texts, scores, bars, graded, full: texts[last],
+    good, texts, scores, languages, bars, graded, full: texts[last],
     fixed: fold([item, data.texts[subtask], data.texts[query], data.texts[reference]].join("\n")),
     mark: node("td", { class: "verdict", role: "cell" }), answer: node("td", { class: "answer", role: "cell" }),
   };
@@ -67,7 +69,8 @@ function makeRow([item, subtask, query, reference, texts, scores], graded) {
     row.answer,
     node("td", { class: "expected", role: "cell" }, node("span", { class: "name" }, "expected "), quote(data.texts[reference])),
     node("td", { class: "by-cut", role: "cell" }, bars.svg,
-      node("span", { class: "hush" }, when ? `${graded ? "as good as uncut" : "right"} at cuts ${when}` : "never right")));
+      node("span", { class: "hush" }, when ? `${graded ? "as good as uncut" : "right"} at cuts ${when}` : "never right",
+        languages ? `; ${data.texts[told]}` : "")));
   return row;
 }
 
@@ -77,6 +80,7 @@ function build() {
   view.rows = answers.map((answer) => makeRow(answer, graded));
   byId("wrong-name").textContent = graded ? "Worse than uncut" : "Wrong";
   list.replaceChildren(...view.rows.map((row) => row.element));
+  if (byId("story")) chooseStory(0);
 }
 
 function fill(row, i) {
@@ -86,7 +90,7 @@ function fill(row, i) {
   row.mark.replaceChildren(icon(good), node("span", { class: row.graded ? "hush" : "said" }, said), verdict);
   row.element.dataset.good = String(good);
   const text = data.texts[row.texts[i]];
-  const parts = [node("span", { class: "name" }, "answer "), quote(text)];
+  const parts = [node("span", { class: "name" }, "answer "), ...(row.languages ? [tag(row.languages[i])] : []), quote(text)];
   if (row.texts[i] !== row.full) parts.push(node("span", { class: "uncut" }, "uncut: ", quote(data.texts[row.full])));
   row.answer.replaceChildren(...parts);
   row.bars.move(i);
@@ -125,7 +129,9 @@ function refresh() {
   byId("shares").textContent = `${right} of ${view.rows.length} ${view.rows.some((row) => row.graded) ? "as good as uncut" : "right"}`;
   byId("cut-name").textContent = `cut ${cut}`;
   byId("cut-words").textContent = sight(cut, it.hidden);
-  announce(`cut ${cut}: ${byId("shares").textContent}; ${found} shown`);
+  byId("language-share").textContent = languageWords(i);
+  if (byId("story")) tellStory(i);
+  announce([`cut ${cut}: ${byId("shares").textContent}`, languageWords(i), `${found} shown`].filter(Boolean).join("; "));
   bar.value = cut;
   bar.setAttribute("aria-valuetext", `cut ${cut} of ${data.layers}: ${sight(cut, it.hidden)}`);
   byId("layers").querySelectorAll("i").forEach((cell, layer) => cell.classList.toggle("sees", layer < cut));

@@ -31,11 +31,14 @@ function shape(name, attributes = {}, ...children) {
   return made;
 }
 
-// As wording.score in Python.
+// As wording.score and wording.percent in Python.
+const OF_HUNDRED = ["BLEU", "chrF"];
 function score(value) {
-  const text = Math.abs(value) < 10 ? value.toFixed(2) : value.toFixed(1);
+  const text = OF_HUNDRED.includes(data.metric) || Math.abs(value) >= 10 ? value.toFixed(1) : value.toFixed(2);
   return Number(text) === 0 ? text.replace("-", "") : text;
 }
+
+const percent = (share) => `${Math.round(100 * share)}\u00a0%`;
 
 function range(first, last) {
   if (first > last) return "no layer";

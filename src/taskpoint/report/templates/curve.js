@@ -1,14 +1,17 @@
-// The main chart: score against the cut; hover, click and arrow keys choose the cut for the whole page.
+// The charts against the cut: score and, where a task asks for one, language of the answers. Hover, click and arrow
+// keys on either choose the cut for the whole page.
 
 const curve = byId("curve");
 const tip = byId("tip");
-let plot = null;
-let cursor = null;
+const charts = [{ svg: curve, say: score, values: (it) => [it.mean, it.low, it.high] }];
+if (byId("language")) {
+  charts.push({ svg: byId("language"), say: percent, values: (it) => [it.language, it.languageLow, it.languageHigh] });
+}
 
 const allCuts = [...new Set(data.conditions.flatMap((condition) => condition.cuts))].sort((a, b) => a - b);
 const visible = () => data.conditions.map((condition, index) => ({ condition, index })).filter(({ index }) => state.shown.has(index));
 
-function drawPoints() {
+function drawPoints(plot) {
   const found = visible().filter(({ condition }) => condition.point);
   found.forEach(({ condition, index }, row) => {
     const [layer, low, high] = condition.point;
@@ -24,12 +27,20 @@ function drawPoints() {
   });
 }
 
+function addCursor(chart) {
+  const { box, strips, svg } = chart.plot;
+  chart.cursor = shape("line", { y1: box.top, y2: box.bottom + strips, class: "cursor" });
+  svg.append(chart.cursor);
+}
+
 function drawCurve() {
+  const [chart] = charts;
   const rows = Math.max(1, visible().filter(({ condition }) => condition.point).length);
   const width = curve.parentElement.clientWidth;
   const [low, high] = extent(data.conditions.flatMap((it) => [...it.low, ...it.high, it.ceiling]));
   const strips = 16 + rows * 13;
-  plot = new Plot(curve, { height: Math.min(440, Math.max(320, width * 0.5)) + strips, top: 46, bottom: 46, low, high, paper: true, strips });
+  const plot = new Plot(curve, { height: Math.min(440, Math.max(320, width * 0.5)) + strips, top: 46, bottom: 46, low, high, paper: true, strips });
+  chart.plot = plot;
   const middle = (plot.box.left + plot.box.right) / 2;
   const labels = shape("g", { class: "axes", "aria-hidden": "true" });
   labels.append(plot.text("paper’s axis x = r + 1", middle, 14, { "text-anchor": "middle", class: "soft" }));
@@ -38,32 +49,52 @@ function drawCurve() {
   plot.svg.append(labels);
   new Set(visible().map(({ condition }) => condition.ceiling)).forEach((value) => plot.level(value, "ceiling"));
   new Set(visible().map(({ condition }) => condition.zeroShot)).forEach((value) => value !== null && plot.level(value, "zero"));
-  cursor = shape("line", { y1: plot.box.top, y2: plot.box.bottom + strips, class: "cursor" });
-  plot.svg.append(cursor);
+  addCursor(chart);
   visible().forEach(({ condition, index }) => plot.line({ ...condition, series: index }));
-  drawPoints();
+  drawPoints(plot);
+}
+
+// The same width and margins as the curve of scores, so that a cut stands below itself.
+function drawLanguage(chart) {
+  const plot = new Plot(chart.svg, { height: 190, top: 12, bottom: 46, low: 0, high: 1, say: percent });
+  chart.plot = plot;
+  const middle = (plot.box.left + plot.box.right) / 2;
+  plot.svg.append(plot.text("cut r: layers that still see the hidden tokens", middle, plot.height - 6, { "text-anchor": "middle", "aria-hidden": "true" }));
+  addCursor(chart);
+  visible().filter(({ condition }) => condition.language).forEach(({ condition, index }) => {
+    const [mean, low, high] = chart.values(condition);
+    plot.line({ cuts: condition.cuts, mean, low, high, marker: condition.marker, series: index });
+  });
+}
+
+function drawCharts() {
+  const [, ...languages] = charts;
+  drawCurve();
+  languages.forEach(drawLanguage);
   moveCursor();
 }
 
-function readings(cut) {
+function readings({ values, say }, cut) {
   return visible().flatMap(({ condition, index }) => {
     const place = condition.cuts.indexOf(cut);
-    if (place < 0) return [];
-    const interval = [condition.low[place], condition.high[place]].map(score);
-    return [{ index, label: condition.label, mean: score(condition.mean[place]), interval }];
+    const [mean, low, high] = values(condition);
+    if (place < 0 || !mean) return [];
+    return [{ index, label: condition.label, mean: say(mean[place]), interval: low ? [say(low[place]), say(high[place])] : [] }];
   });
 }
 
 function moveCursor() {
-  cursor.setAttribute("x1", plot.x(state.cut));
-  cursor.setAttribute("x2", plot.x(state.cut));
-  const said = readings(state.cut).map(({ label, mean, interval }) => `${label} ${mean}, ${interval.join(" to ")}`);
-  curve.setAttribute("aria-valuenow", state.cut);
-  curve.setAttribute("aria-valuetext", `cut ${state.cut}: ${said.join("; ") || "no condition shown"}`);
+  charts.forEach((chart) => {
+    chart.cursor.setAttribute("x1", chart.plot.x(state.cut));
+    chart.cursor.setAttribute("x2", chart.plot.x(state.cut));
+    const said = readings(chart, state.cut).map(({ label, mean, interval }) => `${label} ${[mean, interval.join(" to ")].filter(Boolean).join(", ")}`);
+    chart.svg.setAttribute("aria-valuenow", state.cut);
+    chart.svg.setAttribute("aria-valuetext", `cut ${state.cut}: ${said.join("; ") || "no condition shown"}`);
+  });
 }
 
-function showTip(cut) {
-  const rows = readings(cut).map(({ index, label, mean, interval }) => {
+function showTip(chart, cut) {
+  const rows = readings(chart, cut).map(({ index, label, mean, interval }) => {
     const swatch = sample(index);
     return node("tr", {}, node("td", {}, swatch), node("th", { scope: "row" }, label), node("td", { class: "number" }, mean),
       node("td", { class: "number soft" }, interval.join("–")));
@@ -73,12 +104,13 @@ function showTip(cut) {
     node("p", { class: "soft" }, sight(cut, "the hidden tokens")),
     node("table", {}, node("tbody", {}, ...rows)),
   );
+  chart.svg.after(tip);
   tip.hidden = false;
-  const frame = curve.parentElement.clientWidth;
-  const x = plot.x(cut);
+  const frame = chart.svg.parentElement.clientWidth;
+  const x = chart.plot.x(cut);
   const left = x + 14 + tip.offsetWidth > frame ? x - 14 - tip.offsetWidth : x + 14;
   tip.style.left = `${Math.max(0, Math.min(left, frame - tip.offsetWidth))}px`;
-  tip.style.top = `${plot.box.top + 6}px`;
+  tip.style.top = `${chart.plot.box.top + 6}px`;
 }
 const hideTip = () => { tip.hidden = true; };
 
@@ -101,19 +133,22 @@ data.conditions.forEach((condition, index) => {
   byId("legend").append(button);
 });
 
-curve.addEventListener("pointermove", (event) => showTip(nearest(allCuts, plot.cutAt(event.clientX))));
-curve.addEventListener("pointerleave", hideTip);
-curve.addEventListener("click", (event) => change({ cut: nearest(allCuts, plot.cutAt(event.clientX)) }));
-curve.addEventListener("blur", hideTip);
-curve.addEventListener("keydown", (event) => {
-  if (event.key === "Escape") hideTip();
-  if (!KEYS[event.key] || event.ctrlKey || event.metaKey || event.altKey) return;
-  event.preventDefault();
-  change({ cut: stepTo(allCuts, state.cut, KEYS[event.key](state.cut)) });
-  showTip(state.cut);
+charts.forEach((chart) => {
+  const cutAt = (event) => nearest(allCuts, chart.plot.cutAt(event.clientX));
+  chart.svg.addEventListener("pointermove", (event) => showTip(chart, cutAt(event)));
+  chart.svg.addEventListener("pointerleave", hideTip);
+  chart.svg.addEventListener("click", (event) => change({ cut: cutAt(event) }));
+  chart.svg.addEventListener("blur", hideTip);
+  chart.svg.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") hideTip();
+    if (!KEYS[event.key] || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    change({ cut: stepTo(allCuts, state.cut, KEYS[event.key](state.cut)) });
+    showTip(chart, state.cut);
+  });
 });
 followers.push((patch) => {
-  if (patch.shown) drawCurve();
+  if (patch.shown) drawCharts();
   if (patch.cut !== undefined) moveCursor();
 });
 
@@ -135,6 +170,6 @@ new ResizeObserver(() => {
   if (width === drawnAt) return;
   drawnAt = width;
   hideTip();
-  drawCurve();
+  drawCharts();
   drawEarly();
 }).observe(curve.parentElement);

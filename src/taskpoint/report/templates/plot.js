@@ -3,10 +3,13 @@
 function ticks(low, high, count) {
   const raw = (high - low) / Math.max(1, count);
   const power = 10 ** Math.floor(Math.log10(raw));
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= raw * 0.999);
-  const first = Math.ceil(low / step - 1e-9);
-  const last = Math.floor(high / step + 1e-9);
-  return Array.from({ length: last - first + 1 }, (_, i) => Number(((first + i) * step).toPrecision(12)));
+  const steps = [1, 2, 5, 10].map((factor) => factor * power);
+  const first = (step) => Math.ceil(low / step - 1e-9);
+  const last = (step) => Math.floor(high / step + 1e-9);
+  const wide = steps.find((candidate) => candidate >= raw * 0.999);
+  // One tick alone gives no scale: 0 to 42 is then ticked at 0, 20 and 40, not at 0 only.
+  const step = steps.findLast((candidate) => candidate <= wide && last(candidate) > first(candidate)) ?? wide;
+  return Array.from({ length: last(step) - first(step) + 1 }, (_, i) => Number(((first(step) + i) * step).toPrecision(12)));
 }
 
 function cutTicks(width) {
@@ -39,7 +42,7 @@ function mark(name, x, y, size) {
 
 // series: [{ cuts, mean, low, high, marker, series (number of its colour), dashed, labelled }]
 class Plot {
-  constructor(svg, { height, left = 44, right = 16, top = 14, bottom = 40, low, high, paper = false, strips = 0 }) {
+  constructor(svg, { height, left = 44, right = 16, top = 14, bottom = 40, low, high, paper = false, strips = 0, say = String }) {
     this.svg = svg;
     this.width = Math.max(220, svg.parentElement.clientWidth);
     this.height = height;
@@ -48,6 +51,7 @@ class Plot {
     this.high = high;
     this.strips = strips;
     this.paper = paper;
+    this.say = say;
     svg.setAttribute("viewBox", `0 0 ${this.width} ${height}`);
     svg.setAttribute("height", height);
     svg.replaceChildren();
@@ -79,7 +83,7 @@ class Plot {
     ticks(this.low, this.high, Math.max(2, Math.round((bottom - top) / 55))).forEach((value) => {
       const y = this.y(value);
       group.append(shape("line", { x1: left, x2: right, y1: y, y2: y, class: "grid" }));
-      group.append(this.text(String(value), left - 8, y + 4, { "text-anchor": "end" }));
+      group.append(this.text(this.say(value), left - 8, y + 4, { "text-anchor": "end" }));
     });
     const foot = bottom + this.strips;
     group.append(shape("line", { x1: left, x2: right, y1: foot, y2: foot, class: "rule" }));

@@ -1,0 +1,86 @@
+"""The scores of rows as arrays: those of one curve, in the order of seeds and items.
+
+C cuts, S seeds, I items; 10 counts of an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from taskpoint.analysis.bleu import CorpusBleu
+from taskpoint.analysis.intervals import Interval, Mean, Statistic, interval
+from taskpoint.errors import RunFolderError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """What is known of the answers of one curve, and how that becomes one score.
+
+    Attributes:
+        values: By cut, seed and item: the score; or the counts, with an axis of their own. [C, S, I] or [C, S, I, 10]
+        statistic: The mean of scores, or corpus BLEU of counts.
+    """
+
+    values: NDArray[np.float64]
+    statistic: Statistic
+
+    @property
+    def by_cut(self) -> Float[np.ndarray, " C"]:
+        """The score at each cut."""
+        return self.statistic.observed(self.values)
+
+    def interval(self, cut: int) -> Interval:
+        """The score at the n-th cut, counted from either end, with its interval."""
+        return interval(self.values[cut], statistic=self.statistic)
+
+
+def curve_scores(rows: pd.DataFrame, condition: str, shots: int, cuts: Sequence[int]) -> Scores:
+    """The scores of one curve, seeds and items in the order of their names.
+
+    Raises:
+        RunFolderError: some rows are missing, because the run was interrupted.
+    """
+    found = _of_curve(rows, condition, shots, cuts)
+    if not (found["counts"] != "").any():
+        return Scores(_table(found, condition, cuts, "score"), Mean())
+    texts = _table(found, condition, cuts, "counts")
+    counts = np.array([[int(count) for count in text.split()] for text in texts.ravel()], dtype=np.float64)
+    return Scores(counts.reshape(*texts.shape, -1), CorpusBleu())
+
+
+def language_scores(rows: pd.DataFrame, condition: str, shots: int, cuts: Sequence[int]) -> Scores | None:
+    """Whether each answer is in the language that was asked for (1.0 or 0.0); None for a task without languages.
+
+    Raises:
+        RunFolderError: some rows are missing, because the run was interrupted.
+    """
+    found = _of_curve(rows, condition, shots, cuts)
+    if found["in_language"].isna().any():
+        return None
+    return Scores(_table(found, condition, cuts, "in_language"), Mean())
+
+
+def _of_curve(rows: pd.DataFrame, condition: str, shots: int, cuts: Sequence[int]) -> pd.DataFrame:
+    found: pd.DataFrame = rows[
+        (rows["condition"] == condition) & (rows["shots"] == shots) & rows["cut"].isin(list(cuts))
+    ]
+    return found
+
+
+def _table(found: pd.DataFrame, condition: str, cuts: Sequence[int], column: str) -> NDArray[Any]:
+    """One column of the rows by cut, seed and item."""
+    table = found.pivot(index="cut", columns=["seed", "item"], values=column)
+    seeds, items = found["seed"].nunique(), found["item"].nunique()
+    if table.shape != (len(cuts), seeds * items) or table.isna().to_numpy().any():
+        raise RunFolderError(f"rows of {condition!r} are missing; run the same command again to continue the run")
+    values = table.sort_index().sort_index(axis=1).to_numpy()
+    return values.reshape(len(cuts), seeds, items).astype(np.float64 if column != "counts" else object)

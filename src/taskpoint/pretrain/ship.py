@@ -1,0 +1,72 @@
+"""The last part of every recipe: export, measure what was exported, describe it, and only then call it a model."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from taskpoint.errors import RunFolderError
+from taskpoint.models.loading import LanguageModel, load
+from taskpoint.models.quiet import without_bars
+from taskpoint.pretrain.export import export
+from taskpoint.pretrain.result import TrainedModel
+
+MODEL = "model"
+"""Name of the folder that a finished run leaves in its run folder."""
+
+Result = TypeVar("Result", bound=TrainedModel)
+
+
+def ship(
+    out: Path,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    *,
+    stop: str,
+    device: str,
+    measure: Callable[[LanguageModel], Result],
+    card: Callable[[Result], str],
+) -> Result:
+    """Make `model` in a run folder; it is there with all its files and figures, or not at all.
+
+    Args:
+        out: The run folder.
+        model: The trained model.
+        tokenizer: Its tokenizer.
+        stop: The text that ends an answer.
+        device: Where it is measured.
+        measure: Is given what is shipped: the rounded weights, opened as a user opens them.
+        card: Text of its README.
+    """
+    draft = out / f"{MODEL}.tmp"
+    shutil.rmtree(draft, ignore_errors=True)
+    export(model, tokenizer, draft, stop)
+    result = measure(load_quietly(draft, device))
+    (draft / "README.md").write_text(card(result), encoding="utf-8")
+    result.write(out)
+    draft.replace(out / MODEL)
+    return result
+
+
+def load_quietly(folder: Path, device: str) -> LanguageModel:
+    """Open an exported model without a progress bar; training has one of its own."""
+    with without_bars():
+        return load(folder, device=device)
+
+
+@contextmanager
+def writing(out: Path) -> Iterator[None]:
+    """What the disk refuses becomes one line.
+
+    Raises:
+        RunFolderError: The folder cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise RunFolderError(f"{out} cannot be written ({error.strerror}); choose another out folder") from error

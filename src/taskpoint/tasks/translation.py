@@ -1,0 +1,97 @@
+"""Tasks that translate sentences: one direction a sub-task, scored by BLEU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from taskpoint.errors import DataError, UnknownNameError
+from taskpoint.tasks.base import Item
+from taskpoint.tasks.bleu import bleu_counts, sentence_bleu
+from taskpoint.tasks.language import LANGUAGES, detected_language
+from taskpoint.tasks.mapping import MappingTask, Pair, Subtask
+
+DIRECTIONS = tuple(direction for other in list(LANGUAGES)[1:] for direction in (("eng", other), (other, "eng")))
+"""From English and into it."""
+
+
+def direction_name(source: str, target: str) -> str:
+    """What a direction is called, such as ``eng-fra``."""
+    return f"{source}-{target}"
+
+
+def instruction(source: str, target: str) -> str:
+    """The line that names the task of a direction, as paper A writes it (section 3)."""
+    return f"Translate {LANGUAGES[source]} to {LANGUAGES[target]}:"
+
+
+def translating(source: str, target: str, pairs: Iterable[Pair]) -> Subtask:
+    """The sub-task of a direction.
+
+    Raises:
+        DataError: Fewer than two different sentences.
+    """
+    return Subtask(direction_name(source, target), instruction(source, target), tuple(pairs))
+
+
+def sentence_key(text: str) -> str:
+    """What near-duplicates share: the letters and digits of a sentence, in one case."""
+    return "".join(filter(str.isalnum, text.casefold()))
+
+
+class TranslationTask(MappingTask):
+    """Sentences with accepted translations; a sub-task is called after its direction, such as ``eng-fra``."""
+
+    metric = "BLEU"
+
+    def score(self, item: Item, text: str) -> float:
+        """Sentence BLEU of ``text`` against the accepted translations, 0 to 100.
+
+        Raises:
+            DataError: The item has none.
+        """
+        return sentence_bleu(text, _translations(item))
+
+    def counts(self, item: Item, text: str) -> tuple[int, ...]:
+        """The ten numbers of ``text`` that add up over answers to what corpus BLEU is computed from (`bleu_counts`).
+
+        Raises:
+            DataError: The item has no accepted translation.
+        """
+        return bleu_counts(text, _translations(item))
+
+    def asked_language(self, item: Item) -> str | None:
+        """Name of the language that the item is to be translated into; ``None`` when it is not one of `LANGUAGES`."""
+        return LANGUAGES.get(item.task.rpartition("-")[2])
+
+    def spoken_language(self, text: str) -> str | None:
+        """Name of the language of ``text``, detected among `LANGUAGES`; ``None`` when it has no letters."""
+        return detected_language(text)
+
+    def giveaways(self, text: str, answers: Sequence[str]) -> tuple[str, ...]:
+        """The sentence and its translations: two French ones may be the same in English."""
+        return tuple(map(sentence_key, (text, *answers)))
+
+
+def chosen(name: str, directions: Sequence[Subtask], direction: str | None) -> TranslationTask:
+    """A suite of directions, or one of them under the suite's name.
+
+    Args:
+        name: Name of the suite.
+        directions: Its sub-tasks.
+        direction: Name of one, or ``None`` for all.
+
+    Raises:
+        UnknownNameError: There is no such direction.
+    """
+    if direction is None:
+        return TranslationTask(name, directions)
+    known = {subtask.name: subtask for subtask in directions}
+    if direction not in known:
+        raise UnknownNameError(f"direction of {name}", direction, known)
+    return TranslationTask(f"{name}:{direction}", (known[direction],))
+
+
+def _translations(item: Item) -> tuple[str, ...]:
+    if not item.answers:
+        raise DataError(f"item {item.id!r} has no accepted translation; give it one to have it scored")
+    return item.answers
