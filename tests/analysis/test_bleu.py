@@ -11,7 +11,7 @@ from taskpoint.analysis.intervals import interval
 from taskpoint.analysis.recognition import curve, recognition_point
 from taskpoint.errors import SettingError
 
-_WORDS = st.lists(st.sampled_from("a b c d e".split()), max_size=9).map(" ".join)
+_WORDS = st.lists(st.sampled_from(["a", "b", "c", "d", "e"]), max_size=9).map(" ".join)
 _SAID = st.lists(st.tuples(_WORDS, _WORDS), min_size=1, max_size=6)
 
 

@@ -46,7 +46,7 @@ def test_it_translates_with_examples_or_an_instruction_and_not_without(
 ) -> None:
     torch.set_num_threads(1)
     found = translation_scores(lm, everyday(), template("qa"), forms=[form, (0, False)], per_direction=12)
-    assert mean_bleu(found, *form) > 3 * mean_bleu(found, 0, False)
+    assert mean_bleu(found, *form) > 2 * mean_bleu(found, 0, False)
 
 
 def test_each_task_that_a_bundled_model_learnt_finds_it() -> None:
