@@ -116,3 +116,10 @@ def test_targets_are_held_against_the_median(load, capsys):
     table.show()
     verdicts = [line.split(" | ")[-1] for line in capsys.readouterr().out.splitlines() if line.startswith("| ")][2:]
     assert verdicts == ["at least 2: met |", "at least 2: NOT MET |", "at most 2: NOT MET |"]
+
+
+def test_the_translator_is_asked_in_three_ways(load, capsys):
+    load("translator").main(["--items", "4", "--batch", "4", "--new", "3", "--rounds", "1", "--shots", "2"])
+    found = figures(capsys.readouterr().out)
+    assert {"compiled prompt, BLEU", "no examples, BLEU", "examples read anew for every sentence, BLEU"} <= set(found)
+    assert found["compiled / no examples"] > 0
