@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ def opened(profile: Path) -> Iterator[Any]:
     driver.quit()
 
 
+_LONGEST_WAIT = 20.0  # seconds
+
 RIGHT, LEFT, HOME, END, ESCAPE = "\ue014", "\ue012", "\ue011", "\ue010", "\ue00c"
 
 
@@ -49,6 +52,11 @@ class Reader:
         self.browser.get(address)
         self.ask("localStorage.clear()")
         self.browser.refresh()
+        # Charts are drawn when their size is first observed, which on a busy machine comes after the load event.
+        drawn = "typeof charts === 'undefined' || charts.every((it) => it.plot)"
+        end = time.monotonic() + _LONGEST_WAIT
+        while not self.ask(drawn) and time.monotonic() < end:
+            time.sleep(0.02)
         return self
 
     def ask(self, script: str, *values: object) -> Any:
