@@ -7,7 +7,7 @@ export HF_HUB_OFFLINE ?= 1
 .PHONY: demo test lint bench clean
 
 demo: $(VENV)/.installed  ## find the layer on the bundled translator, ends with a report
-	$(BIN)/taskpoint locate translator --task everyday:eng-fra --items 64 --instruction both --out runs/demo
+	$(BIN)/taskpoint locate translator --task everyday:eng-fra --items 48 --instruction both --out runs/demo
 
 test: $(VENV)/.installed  ## every test
 	$(BIN)/python -m pytest -n logical --dist worksteal
