@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
-from taskpoint.tasks.bleu import bleu_counts, corpus_bleu, corpus_chrf, sentence_bleu, sentence_chrf
+from taskpoint.tasks.bleu import bleu_counts, corpus_bleu, corpus_chrf, sentence_bleu
 
 SENTENCE = st.lists(st.sampled_from(["the", "The", "cat", "sat", "on", "mat", ".", "été"]), max_size=9).map(" ".join)
 SAID = SENTENCE.filter(bool)
@@ -44,7 +44,7 @@ def test_counts_of_single_answers_add_up_to_corpus_bleu(pairs: list[tuple[str, l
 def test_sentence_scores_are_those_of_sacrebleu(text: str, answers: list[str]) -> None:
     oracle = BLEU(lowercase=True, effective_order=True).sentence_score(text, answers).score
     assert sentence_bleu(text, answers) == oracle
-    assert sentence_chrf(text, answers) == CHRF(lowercase=True).sentence_score(text, answers).score
+    assert corpus_chrf([text], [answers]) == CHRF(lowercase=True).sentence_score(text, answers).score
     assert -1e-9 <= oracle <= 100 + 1e-9
 
 
@@ -57,8 +57,8 @@ def test_counts_are_lengths_matches_and_ngrams() -> None:
 def test_an_accepted_answer_scores_100_however_short_and_in_any_case(text: str) -> None:
     answers = ["Non, pas du tout.", text.capitalize()]
     assert sentence_bleu(text, answers) == pytest.approx(100)
-    assert sentence_chrf(text, answers) == pytest.approx(100)
+    assert corpus_chrf([text], [answers]) == pytest.approx(100)
 
 
 def test_no_answer_scores_nothing() -> None:
-    assert sentence_bleu("", ["Oui."]) == corpus_bleu([""], [["Oui."]]) == sentence_chrf("", ["Oui."]) == 0
+    assert sentence_bleu("", ["Oui."]) == corpus_bleu([""], [["Oui."]]) == corpus_chrf([""], [["Oui."]]) == 0

@@ -6,7 +6,7 @@ The counts of one answer add up over answers to what corpus BLEU is computed fro
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from itertools import zip_longest
 from typing import Any
 
@@ -19,18 +19,19 @@ def sentence_bleu(text: str, answers: Sequence[str]) -> float:
 
     Papineni et al. 2002, smoothed as sacrebleu does (Post 2018; Chen & Cherry 2014, method 3).
     """
-    return float(_bleu().sentence_score(text, list(answers)).score)
+    said, wanted, *ngrams = bleu_counts(text, answers)
+    score = BLEU.compute_bleu(ngrams[:4], ngrams[4:], said, wanted, smooth_method="exp", effective_order=True)
+    return float(score.score)
 
 
 def bleu_counts(text: str, answers: Sequence[str]) -> tuple[int, ...]:
-    """What corpus BLEU adds up: tokens of the answer, of its reference, then matches and n-grams of orders 1 to 4."""
-    found = _bleu().corpus_score([text], [[answer] for answer in answers])
-    return (found.sys_len, found.ref_len, *map(int, found.counts), *map(int, found.totals))
+    """What corpus BLEU adds up: tokens of the answer and of its reference, then matches and n-grams of orders 1 to 4."""
+    return _counted(text, tuple(answers))
 
 
 def corpus_bleu(texts: Sequence[str], answers: Sequence[Sequence[str]]) -> float:
     """BLEU of many answers at once, 0 to 100."""
-    return float(_bleu(corpus=True).corpus_score(list(texts), _aligned(answers)).score)
+    return float(_bleu().corpus_score(list(texts), _aligned(answers)).score)
 
 
 def corpus_chrf(texts: Sequence[str], answers: Sequence[Sequence[str]]) -> float:
@@ -38,14 +39,16 @@ def corpus_chrf(texts: Sequence[str], answers: Sequence[Sequence[str]]) -> float
     return float(_chrf().corpus_score(list(texts), _aligned(answers)).score)
 
 
-def sentence_chrf(text: str, answers: Sequence[str]) -> float:
-    """Sentence chrF of one answer, 0 to 100."""
-    return float(_chrf().sentence_score(text, list(answers)).score)
+# Both scores ask for the counts of an answer, and most answers of a sweep are the same at several cuts.
+@lru_cache(maxsize=4096)
+def _counted(text: str, answers: tuple[str, ...]) -> tuple[int, ...]:
+    found = _bleu().corpus_score([text], [[answer] for answer in answers])
+    return (found.sys_len, found.ref_len, *map(int, found.counts), *map(int, found.totals))
 
 
 @cache
-def _bleu(corpus: bool = False) -> BLEU:
-    return BLEU(lowercase=True, effective_order=not corpus)
+def _bleu() -> BLEU:
+    return BLEU(lowercase=True)
 
 
 @cache

@@ -18,7 +18,7 @@ from taskpoint.tasks.pairs import read_pairs
 from taskpoint.tasks.translation import TranslationTask, chosen, sentence_key, translating
 
 LONGEST = 8
-"""Words of the longest English sentence that is used; four of five pairs are no longer."""
+"""Words of the longest English sentence that is used; six of seven pairs are no longer."""
 
 # Of a thousand English sentences, how many nobody trains on.
 _HELD_OUT = 15
