@@ -6,22 +6,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from taskpoint.errors import SettingError
 from taskpoint.models.device import usable_device
 from taskpoint.models.loading import LanguageModel
 from taskpoint.pretrain.accuracy import accuracies
-from taskpoint.pretrain.architecture import Architecture
 from taskpoint.pretrain.card import hardware
 from taskpoint.pretrain.data import Mixture
 from taskpoint.pretrain.lexicon_card import lexicon_card
 from taskpoint.pretrain.lexicon_result import LexiconResult
+from taskpoint.pretrain.recipe import Recipe
 from taskpoint.pretrain.ship import MODEL, ship, writing
 from taskpoint.pretrain.tokenizer import suite_texts, train_tokenizer
-from taskpoint.pretrain.trainer import Progress, TrainingSettings, train
+from taskpoint.pretrain.trainer import Progress, train
 from taskpoint.prompts.template import template
 from taskpoint.results.folder import RunFolder
 from taskpoint.tasks.lexicon import subtasks
@@ -35,7 +34,7 @@ _FREE = ("out", "device", "checkpoint_every")
 
 
 @dataclass(frozen=True)
-class PretrainLexicon:
+class PretrainLexicon(Recipe):
     """All that decides the model; the defaults are those of the bundled one.
 
     Attributes:
@@ -91,34 +90,8 @@ class PretrainLexicon:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "out", Path(self.out))
-        for name in ("batch", "measured"):
-            if getattr(self, name) < 1:
-                raise SettingError(f"{name} is {getattr(self, name)}; expected at least 1")
-        if not 0 <= self.seed < 2**63:
-            raise SettingError(f"seed is {self.seed}; expected 0 to 2^63 - 1")
-        if not 0 <= self.warmup_share < 1:
-            raise SettingError(f"warmup_share is {self.warmup_share}; expected a share from 0 to below 1")
-        usable_device(self.device)
-        _ = self.architecture, self.training, self.mixture
-
-    @property
-    def architecture(self) -> Architecture:
-        """The model's shape."""
-        return Architecture(self.layers, self.width, self.heads, self.mlp, self.positions, self.vocab)
-
-    @property
-    def training(self) -> TrainingSettings:
-        """What the training loop is told."""
-        return TrainingSettings(
-            steps=self.steps,
-            lr=self.lr,
-            warmup=int(self.steps * self.warmup_share),
-            weight_decay=self.weight_decay,
-            beta2=self.beta2,
-            clip=self.clip,
-            bfloat16=self.bfloat16,
-            checkpoint_every=self.checkpoint_every,
-        )
+        self.check("batch", "measured")
+        _ = self.mixture
 
     @property
     def mixture(self) -> Mixture:
@@ -143,7 +116,7 @@ def run(
     Raises:
         RunFolderError: the folder holds another configuration, is in use, or is damaged.
     """
-    settings = {field.name: getattr(config, field.name) for field in fields(config) if field.name not in _FREE}
+    settings = config.deciding(_FREE)
     task = MappingTask("lexicon", tuple(subtasks().values()))
     with RunFolder.open(config.out, settings | {"data": task.fingerprint()}, kind="pretrain lexicon"):
         if (config.out / MODEL).is_dir():

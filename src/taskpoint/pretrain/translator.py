@@ -8,21 +8,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from taskpoint.errors import SettingError, UnknownNameError
+from taskpoint.errors import UnknownNameError
 from taskpoint.models.device import usable_device
 from taskpoint.models.loading import LanguageModel
-from taskpoint.pretrain.architecture import Architecture
 from taskpoint.pretrain.card import hardware
 from taskpoint.pretrain.history import History, log_spaced
+from taskpoint.pretrain.recipe import Recipe
 from taskpoint.pretrain.sentences import SentenceMixture
 from taskpoint.pretrain.ship import MODEL, load_quietly, ship, writing
 from taskpoint.pretrain.tokenizer import train_tokenizer
-from taskpoint.pretrain.trainer import Progress, TrainingSettings, train
+from taskpoint.pretrain.trainer import Progress, train
 from taskpoint.pretrain.translations import mean_bleu, measured, translation_scores
 from taskpoint.pretrain.translator_card import translator_card
 from taskpoint.pretrain.translator_result import TranslatorResult
@@ -57,7 +57,7 @@ _FREE = ("out", "data", "device", "checkpoint_every")
 
 
 @dataclass(frozen=True)
-class PretrainTranslator:
+class PretrainTranslator(Recipe):
     """All that decides the model; the defaults are those of the bundled one.
 
     Attributes:
@@ -125,36 +125,7 @@ class PretrainTranslator:
         for name in ("out", "data"):
             object.__setattr__(self, name, Path(getattr(self, name)))
         object.__setattr__(self, "lengths", tuple(self.lengths))
-        for name in ("pairs", "tokens", "measured"):
-            if getattr(self, name) < 1:
-                raise SettingError(f"{name} is {getattr(self, name)}; expected at least 1")
-        if not 0 <= self.seed < 2**63:
-            raise SettingError(f"seed is {self.seed}; expected 0 to 2^63 - 1")
-        if not 0 <= self.warmup_share < 1:
-            raise SettingError(f"warmup_share is {self.warmup_share}; expected a share from 0 to below 1")
-        usable_device(self.device)
-        _ = self.architecture, self.training
-
-    @property
-    def architecture(self) -> Architecture:
-        """The model's shape."""
-        return Architecture(self.layers, self.width, self.heads, self.mlp, self.positions, self.vocab)
-
-    @property
-    def training(self) -> TrainingSettings:
-        """What the training loop is told."""
-        return TrainingSettings(
-            steps=self.steps,
-            lr=self.lr,
-            warmup=int(self.steps * self.warmup_share),
-            weight_decay=self.weight_decay,
-            beta2=self.beta2,
-            clip=self.clip,
-            bfloat16=self.bfloat16,
-            checkpoint_every=self.checkpoint_every,
-            optimizer=self.optimizer,
-            compiled=self.compiled,
-        )
+        self.check("pairs", "tokens", "measured")
 
     def mixture(self, sentences: Sequence[Corpus]) -> SentenceMixture:
         """What the sequences are drawn from."""
@@ -187,7 +158,7 @@ def run(
         SettingError: There are too few of them.
         RunFolderError: The folder holds another configuration, is in use, or is damaged.
     """
-    settings = {field.name: getattr(config, field.name) for field in fields(config) if field.name not in _FREE}
+    settings = config.deciding(_FREE)
     sentences = corpora(config.data)
     mixture = config.mixture(sentences)
     digest = hashlib.sha256(json.dumps([corpus.train for corpus in sentences]).encode()).hexdigest()

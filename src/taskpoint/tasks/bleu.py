@@ -25,7 +25,7 @@ def sentence_bleu(text: str, answers: Sequence[str]) -> float:
 
 
 def bleu_counts(text: str, answers: Sequence[str]) -> tuple[int, ...]:
-    """What corpus BLEU adds up: tokens of the answer and of its reference, then matches and n-grams of orders 1 to 4."""
+    """What corpus BLEU adds up: tokens of the answer, of its reference, then matches and n-grams of orders 1 to 4."""
     return _counted(text, tuple(answers))
 
 
