@@ -22,6 +22,7 @@ from transformers import DynamicCache
 from shape import about, arguments, llama, prompts
 from taskpoint.engine.prefix import CompiledContext, compile_context, prefix_generate
 from taskpoint.engine.truncated import cut_context
+from taskpoint.models.library import cache_of, with_cache
 from timing import Table, ratio, rounds, spread, timed
 
 MOST_OF_ZERO_SHOT = 1.2
@@ -47,7 +48,7 @@ class Queries:
     def read(self) -> Any:
         """The context as the library keeps it, in every layer."""
         cache = DynamicCache(config=self.model.config)
-        return self.model(self.whole[:1, : self.context], past_key_values=cache, logits_to_keep=1).past_key_values
+        return cache_of(self.model(self.whole[:1, : self.context], **with_cache(self.model, cache), logits_to_keep=1))
 
     def from_compiled(self) -> Tensor:
         """Every batch continues the one compiled context."""
@@ -66,7 +67,7 @@ class Queries:
         def answer(rows: Tensor) -> Tensor:
             cache = copy.deepcopy(self.prefix)
             cache.batch_repeat_interleave(rows.shape[0])
-            return self._generate(rows, past_key_values=cache)
+            return self._generate(rows, **with_cache(self.model, cache))
 
         return self._joined(answer(rows) for rows in self._batches())
 

@@ -22,6 +22,7 @@ from shape import about, arguments, llama, prompts, uneven
 from taskpoint.analysis.savings import ModelShape, kv_elements, prompt_flops
 from taskpoint.engine.reference import mask_context
 from taskpoint.engine.truncated import cut_context
+from taskpoint.models.library import cache_of, with_cache
 from timing import Table, now, overhead, ratio, rounds, spread
 
 LEAST_SHARE, MOST_OVERHEAD, MOST_DIFFERENCE = 0.95, 2.0, 1e-4
@@ -40,11 +41,11 @@ def read_and_write(model: Any, ids: Tensor, context: Context, new: int) -> dict[
     with context():
         output = model(ids, use_cache=True, logits_to_keep=1)
         read = now(ids.device)
-        tokens, cache = output.logits.argmax(-1), output.past_key_values
+        tokens, cache = output.logits.argmax(-1), cache_of(output)
         stored = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
         begun = now(ids.device)
         for _ in range(new):
-            tokens = model(tokens, past_key_values=cache, use_cache=True).logits.argmax(-1)
+            tokens = model(tokens, **with_cache(model, cache), use_cache=True).logits.argmax(-1)
         wrote = now(ids.device)
     return {"prefill": read - start, "step": (wrote - begun) / new, "bytes": stored}
 

@@ -20,6 +20,7 @@ from taskpoint.analysis.cost import PARTS, Cost, bytes_of, decode_cost, prefill_
 from taskpoint.analysis.shape import ModelShape
 from taskpoint.engine.truncated import cut_context
 from taskpoint.errors import SettingError
+from taskpoint.models.library import cache_of, with_cache
 
 LAYERS, TOKENS, HIDDEN, BATCH, WINDOW = 4, 24, 15, 2, 6
 ROPE = {
@@ -108,10 +109,10 @@ def counted(family, cut):
         with counting() as counter:
             output = model(ids[:, :TOKENS], use_cache=True, logits_to_keep=1)
         counters.append(counter)
-        cache = output.past_key_values
+        cache = cache_of(output)
         for step in range(5):
             with counting() as counter:
-                model(ids[:, TOKENS + step, None], past_key_values=cache, use_cache=True)
+                model(ids[:, TOKENS + step, None], **with_cache(model, cache), use_cache=True)
             counters.append(counter)
     return counters, cache
 

@@ -128,7 +128,10 @@ CONFIGS: dict[str, Config] = {
     "xglm": _of(hf.XGLMConfig, "num_layers", **_XGLM, max_position_embeddings=128),
     "gpt_neo_wide": lambda layers: _gpt_neo(layers, 64),
 }
-EAGER_ONLY = ("gemma2", "gpt_neo", "bloom", "mpt", "gpt_oss", "gptj", "xglm", "gpt_neo_wide")
+EAGER_ONLY = frozenset(
+    name for name, of in CONFIGS.items() if not hf.MODEL_FOR_CAUSAL_LM_MAPPING[type(of(FEW_LAYERS))]._supports_sdpa
+)
+"""Families that this version of the library offers no other attention for; a test asks the models."""
 
 
 @functools.cache
@@ -227,6 +230,32 @@ def inputs(model: Any, mask: Tensor | None, length: int | None = None) -> dict[s
     if "position_ids" in inspect.signature(model.forward).parameters:  # ALiBi reads the mask
         named["position_ids"] = positions(mask)[:, -(length or mask.shape[1]) :]
     return named
+
+
+@contextmanager
+def inside(module: nn.Module, before: Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], Any]) -> Iterator[None]:
+    """Runs `before` within the module's forward, where rows are computed; hooks see what stands between modules."""
+    own, forward = vars(module).get("forward"), module.forward
+
+    def noted(*args: Any, **kwargs: Any) -> Any:
+        before(module, args, kwargs)
+        return forward(*args, **kwargs)
+
+    object.__setattr__(module, "forward", noted)
+    try:
+        yield
+    finally:
+        object.__delattr__(module, "forward")
+        if own is not None:
+            object.__setattr__(module, "forward", own)
+
+
+@contextmanager
+def computing(layer: nn.Module, lengths: list[int]) -> Iterator[None]:
+    """Notes for how many tokens a layer is computed: those that its first norm is given."""
+    norm = next(child for name, child in layer.named_children() if "norm" in name or "ln" in name)
+    with inside(norm, lambda module, args, kwargs: lengths.append(args[0].shape[1])):
+        yield
 
 
 @contextmanager

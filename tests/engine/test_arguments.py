@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from families import FAMILIES, PROMPTS, TOKENS, TOLERANCE, VOCAB, family, inputs
+from families import FAMILIES, PROMPTS, TOKENS, TOLERANCE, VOCAB, computing, family, inputs
 
 from taskpoint.engine.arguments import LayerCall, Sight, hide, read_call
 from taskpoint.engine.forward import hooked
@@ -111,8 +111,8 @@ def test_padding_leaves_also_where_a_module_around_the_decoder_makes_the_masks()
     seen: list[int] = []
     with (
         torch.inference_mode(),
+        computing(anatomy(model).layers[2], seen),
         cut_context(model, 1, prompt.drop),
-        hooked(anatomy(model).layers[2], before=lambda layer, args, kwargs: seen.append(args[0].shape[1])),
     ):
         model(prompt.input_ids, **inputs(model, prompt.mask))
     assert seen == [int(prompt.kept.sum(1).max())]

@@ -9,13 +9,12 @@ from typing import Any
 
 import pytest
 import torch
-from families import CONFIGS, FAMILIES, FEW_LAYERS, PROMPTS, TOKENS, family, fresh, inputs, untouched
+from families import CONFIGS, FAMILIES, FEW_LAYERS, PROMPTS, TOKENS, computing, family, fresh, inputs, untouched
 from toys import CountingAttention, LengthAttention, toy
 from transformers.models.llama.modeling_llama import LlamaAttention
 
 from taskpoint.engine import check as check_module
 from taskpoint.engine.check import CheckResult, check, exact
-from taskpoint.engine.forward import hooked
 from taskpoint.engine.reference import mask_context, reference_sweep_logits
 from taskpoint.engine.sweep import sweep_last_logits, sweep_logits
 from taskpoint.engine.sweep_decode import sweep_generate
@@ -28,10 +27,9 @@ ARGUMENTS = (PROMPT.input_ids, PROMPT.drop, PROMPT.mask)
 
 
 def rows_of_last_layer(model: Any) -> list[int]:
-    """How many tokens reach the last layer in a plain call."""
+    """For how many tokens the last layer is computed in a plain call."""
     seen: list[int] = []
-    last = anatomy(model).layers[-1]
-    with hooked(last, before=lambda layer, args, kwargs: seen.append(args[0].shape[1])), torch.inference_mode():
+    with computing(anatomy(model).layers[-1], seen), torch.inference_mode():
         model(PROMPT.input_ids, **inputs(model, PROMPT.mask))
     return seen
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 import transformers as hf
-from families import CONFIGS, FEW_LAYERS, PROMPTS, VOCAB, randomised, untouched
+from families import CONFIGS, FEW_LAYERS, PROMPTS, VOCAB, inside, randomised, untouched
 from toys import (
     BuiltInAttention,
     CountingAttention,
@@ -20,7 +20,6 @@ from toys import (
 )
 
 from taskpoint.engine.check import check, exact
-from taskpoint.engine.forward import hooked
 from taskpoint.engine.sweep import sweep_logits
 from taskpoint.engine.truncated import cut_context
 from taskpoint.errors import ModelError
@@ -60,9 +59,9 @@ def test_a_declared_length_comes_back_when_the_check_fails() -> None:
         if layer.self_attn.local_window != 1500:
             raise ZeroDivisionError("while it is small")
 
-    with untouched(model), hooked(anatomy(model).layers[0], before=stop):
+    with inside(anatomy(model).layers[0], stop), untouched(model):
         assert not check(model).exact
-    with hooked(anatomy(model).layers[0], before=stop):
+    with inside(anatomy(model).layers[0], stop):
         model(PROMPT.input_ids)
 
 
@@ -121,13 +120,12 @@ def test_layers_that_lie_deeper_than_what_is_given_the_tokens_are_found() -> Non
     assert check(bert(is_decoder=True)).exact
 
 
-def test_layers_that_run_twice_are_refused() -> None:
+def test_layers_that_run_twice_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     model = toy("toy_looped", None)
-
-    def again(layer: Any, args: Any, kwargs: Any, output: Any) -> Any:
-        return model.model.layers[0](output, **kwargs)
-
-    with hooked(model.model.layers[1], after=again), pytest.raises(ModelError, match=r"ran 0, 1, 0, 2"):
+    first, second = model.model.layers[:2]
+    forward = second.forward
+    monkeypatch.setattr(second, "forward", lambda x, **named: first(forward(x, **named), **named))
+    with pytest.raises(ModelError, match=r"ran 0, 1, 0, 2"):
         check(model)
 
 

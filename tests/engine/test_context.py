@@ -11,10 +11,9 @@ from dataclasses import dataclass, replace
 import jaxtyping
 import pytest
 import torch
-from families import FAMILIES, LAYERS, TOLERANCE, VOCAB, WINDOW, family
+from families import FAMILIES, LAYERS, TOLERANCE, VOCAB, WINDOW, computing, family
 from torch import Tensor
 
-from taskpoint.engine.forward import hooked
 from taskpoint.engine.read_context import read_context
 from taskpoint.engine.sharing_check import takes_apart
 from taskpoint.engine.sweep import sweep_last_logits
@@ -124,7 +123,7 @@ def test_the_context_is_not_read_again(name: str) -> None:
     context = read_context(model, case.context, case.context_drop)
     lengths: list[int] = []
     takes_apart(model)  # asked before, so that its own calls are not counted
-    with hooked(anatomy(model).layers[0], before=lambda layer, args, kwargs: lengths.append(args[0].shape[1])):
+    with computing(anatomy(model).layers[0], lengths):
         sweep_last_logits(model, *given(case), last=1, context=context)
     assert max(lengths) <= 8
 

@@ -21,6 +21,7 @@ from taskpoint.engine.sweep import sweep_logits
 from taskpoint.engine.sweep_decode import sweep_generate
 from taskpoint.engine.truncated import cut_context
 from taskpoint.models.anatomy import anatomy
+from taskpoint.models.library import cache_of, with_cache
 
 CUTS = range(FEW_LAYERS + 1)
 STEPS = 2
@@ -52,7 +53,7 @@ def run(model: Any, prompt: Prompt, context: AbstractContextManager[Any], tokens
         for step in range(STEPS):
             seen = None if prompt.mask is None else torch.nn.functional.pad(prompt.mask, (0, step + 1), value=1)
             newest = written[-1] if tokens is None else tokens[:, step]
-            named = inputs(model, seen, 1) | {"past_key_values": out.past_key_values, "use_cache": True}
+            named = inputs(model, seen, 1) | with_cache(model, cache_of(out)) | {"use_cache": True}
             out = model(newest[:, None], **named)
             logits.append(out.logits[:, -1])
             written.append(out.logits[:, -1].argmax(-1))

@@ -24,6 +24,7 @@ from taskpoint.engine.sweep import sweep_logits
 from taskpoint.engine.truncated import cut_context
 from taskpoint.errors import ModelError, PlanError
 from taskpoint.models.anatomy import anatomy
+from taskpoint.models.library import cache_of, with_cache
 
 CONTEXTS = pytest.mark.parametrize("context", [cut_context, mask_context])
 RAGGED = PROMPTS["ragged, rows differ"]
@@ -88,14 +89,14 @@ def test_a_cut_lets_go_of_a_cache_while_its_block_goes_on() -> None:
     for context in (cut_context, mask_context):
         with context(model, 2, prompt.drop):
             out = model(prompt.input_ids, **inputs(model, prompt.mask), use_cache=True)
-            held = weakref.ref(out.past_key_values)
+            held = weakref.ref(cache_of(out))
             del out
             gc.collect()
             assert held() is None
             cache = hf.DynamicCache()
             held = weakref.ref(cache)
             with pytest.raises(ZeroDivisionError), hooked(anatomy(model).layers[3], before=lambda *_: 1 // 0):
-                model(prompt.input_ids, **inputs(model, prompt.mask), past_key_values=cache)
+                model(prompt.input_ids, **inputs(model, prompt.mask), **with_cache(model, cache))
             del cache
             gc.collect()
             assert held() is None, "after a failure: out of memory, say, where less is tried next"
@@ -165,13 +166,13 @@ def test_a_cache_of_a_thread_that_failed_is_closed_with_the_block() -> None:
     def work(index: int) -> None:
         caches.append(hf.DynamicCache())
         with pytest.raises(KeyboardInterrupt):
-            model(PROMPTS["pieces"].input_ids, past_key_values=caches[-1])
+            model(PROMPTS["pieces"].input_ids, **with_cache(model, caches[-1]))
 
     with cut_context(model, 2, PROMPTS["pieces"].drop), hooked(anatomy(model).layers[4], before=stop):
         in_threads(work)
     for cache in caches:
         with pytest.raises(PlanError, match="cut that is over"):
-            model(PROMPTS["pieces"].input_ids[:, :1], past_key_values=cache)
+            model(PROMPTS["pieces"].input_ids[:, :1], **with_cache(model, cache))
 
 
 @CONTEXTS

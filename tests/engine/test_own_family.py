@@ -21,6 +21,7 @@ from taskpoint.engine.sweep_decode import sweep_generate
 from taskpoint.engine.truncated import cut_context
 from taskpoint.errors import ModelError
 from taskpoint.models.anatomy import anatomy
+from taskpoint.models.library import cache_of
 
 CELLS = 3
 PROMPT = PROMPTS["ragged, rows differ"]
@@ -104,7 +105,7 @@ class CellModel(PreTrainedModel):
         words = self.words(input_ids)
         mask = create_causal_mask(self.config, words, attention_mask, past_key_values)
         hidden = self.trunk(words + self.places(position_ids), mask, past_key_values)
-        return BaseModelOutputWithPast(last_hidden_state=hidden, past_key_values=past_key_values)
+        return BaseModelOutputWithPast(hidden, past_key_values)
 
 
 class CellForCausalLM(PreTrainedModel, GenerationMixin):
@@ -126,10 +127,12 @@ class CellForCausalLM(PreTrainedModel, GenerationMixin):
         position_ids: Any = None,
         past_key_values: Any = None,
         use_cache: Any = None,
+        cache: Any = None,  # what generate calls it since transformers 5.24
         **named: Any,
     ) -> CausalLMOutputWithPast:
-        out = self.inner(input_ids, attention_mask, position_ids, past_key_values, use_cache)
-        return CausalLMOutputWithPast(logits=self.head(out.last_hidden_state), past_key_values=out.past_key_values)
+        cache = past_key_values if cache is None else cache
+        out = self.inner(input_ids, attention_mask, position_ids, cache, use_cache)
+        return CausalLMOutputWithPast(None, self.head(out.last_hidden_state), cache_of(out))
 
 
 def cells(**named: Any) -> Any:

@@ -19,6 +19,7 @@ from taskpoint.engine import shared
 from taskpoint.engine.shared import ATTENTION, Clock, RoomyLayer, SharedLayer, shared_attention, sharing
 from taskpoint.errors import ModelError
 from taskpoint.models.anatomy import anatomy
+from taskpoint.models.library import with_cache
 
 D = 4
 
@@ -160,7 +161,7 @@ def test_padding_between_context_and_query_moves_no_window(name: str) -> None:
     with torch.inference_mode():
         expected = model(ids).logits[0, -1]
         plain: list[Any] = [RoomyLayer(Clock()) for _ in parts.layers]
-        model(ids[:, :8], past_key_values=Cache(layers=list(plain)), use_cache=True)
+        model(ids[:, :8], **with_cache(model, Cache(layers=list(plain))), use_cache=True)
         clock = Clock(8, apart=True)
         layers = [SharedLayer(clock, layer.keys, layer.values) for layer in plain]
         padded = torch.cat([torch.zeros(1, 3, dtype=torch.long), ids[:, 8:]], dim=1)
@@ -169,7 +170,7 @@ def test_padding_between_context_and_query_moves_no_window(name: str) -> None:
                 padded,
                 attention_mask=torch.tensor([[1] * 8 + [0] * 3 + [1] * 4]),
                 position_ids=torch.tensor([[8, 8, 8, 8, 9, 10, 11]]),
-                past_key_values=Cache(layers=list(layers)),
+                **with_cache(model, Cache(layers=list(layers))),
                 use_cache=True,
             ).logits[0, -1]
     assert (read - expected).abs().max() <= 1e-4

@@ -6,7 +6,7 @@ import functools
 
 import pytest
 import torch
-from families import CASES, CUTS, FAMILIES, LAYERS, PROMPTS, TOKENS, TOLERANCE, VOCAB, family, fresh, inputs
+from families import CASES, CUTS, FAMILIES, LAYERS, PROMPTS, TOKENS, TOLERANCE, VOCAB, family, fresh, inputs, inside
 
 from taskpoint.engine.forward import hooked
 from taskpoint.engine.reference import reference_last_logits, reference_sweep_logits
@@ -73,7 +73,7 @@ def test_the_whole_prompt_passes_each_layer_once() -> None:
         calls.append((args[0].shape[0], args[0].shape[1]))
 
     for layer in layers:
-        with hooked(layer, before=count):
+        with inside(layer, count):
             sweep_logits(model, prompt.input_ids, prompt.drop)
     # At layer i there are i + 1 variants, each with the rows of the batch.
     assert calls == [call for index in range(LAYERS) for call in ((3, TOKENS), (3 * (index + 1), kept))]

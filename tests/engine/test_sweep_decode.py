@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from families import CASES, CUTS, FAMILIES, LAYERS, PROMPTS, TOKENS, Prompt, family, inputs
+from families import CASES, CUTS, FAMILIES, LAYERS, PROMPTS, TOKENS, Prompt, family, inputs, inside
 
-from taskpoint.engine.forward import hooked
 from taskpoint.engine.stepping import can_step
 from taskpoint.engine.sweep import sweep_last_logits
 from taskpoint.engine.sweep_decode import sweep_generate
@@ -73,7 +72,7 @@ def test_a_family_whose_variants_stand_side_by_side_is_not_decoded_one_by_one() 
     assert [name for name, can in stepping.items() if not can] == ["gpt_neo"]  # its window would be met
     calls: list[int] = []
     prompt = PROMPTS["pieces"]
-    with hooked(anatomy(family("llama")).decoder, before=lambda decoder, args, kwargs: calls.append(1)):
+    with inside(anatomy(family("llama")).decoder, lambda decoder, args, kwargs: calls.append(1)):
         sweep_generate(family("llama"), prompt.input_ids, prompt.drop, max_new_tokens=NEW)
     assert len(calls) == NEW  # one prefill and NEW - 1 steps for all cuts
 

@@ -16,6 +16,7 @@ from taskpoint.engine.reference import mask_context
 from taskpoint.engine.truncated import cut_context
 from taskpoint.errors import PlanError
 from taskpoint.models.anatomy import anatomy
+from taskpoint.models.library import cache_of, with_cache
 
 FAMILIES = ("llama", "gpt2", "bloom", "gemma2", "mistral")
 CONTEXTS = pytest.mark.parametrize("context", [cut_context, mask_context])
@@ -91,10 +92,10 @@ def test_labels_in_other_forms_are_left_out_alike(context: Any) -> None:
         torch.testing.assert_close(by_place.loss, expected)
         torch.testing.assert_close(loss_of(model, prompt, prompt.input_ids, shift_labels=shifted), expected)
     with context(model, 2, prompt.drop), torch.no_grad():
-        cache = model(prompt.input_ids, **named, use_cache=True).past_key_values
+        cache = cache_of(model(prompt.input_ids, **named, use_cache=True))
         turn = torch.full((3, 3), 7)
         mask = torch.nn.functional.pad(prompt.mask, (0, 3), value=1)
-        out = model(turn, **inputs(model, mask, 3), past_key_values=cache, labels=turn)
+        out = model(turn, **inputs(model, mask, 3), **with_cache(model, cache), labels=turn)
         plain = torch.nn.functional.cross_entropy(out.logits[:, :-1].flatten(0, 1), turn[:, 1:].flatten())
         torch.testing.assert_close(out.loss, plain)
 

@@ -28,6 +28,7 @@ from families import (
 
 from taskpoint.engine.reference import mask_context
 from taskpoint.engine.truncated import cut_context
+from taskpoint.models.library import cache_of, with_cache
 
 
 def prefill(model: Any, prompt: Prompt, **named: Any) -> torch.Tensor:
@@ -97,7 +98,7 @@ def two_turns(model: Any, prompt: Prompt, context: AbstractContextManager[Any]) 
         rows = []
         for start, end in ((0, 5), (5, 6)):
             until = None if seen is None else seen[:, : TOKENS + end]
-            named = inputs(model, until, end - start) | {"past_key_values": out.past_key_values, "use_cache": True}
+            named = inputs(model, until, end - start) | with_cache(model, cache_of(out)) | {"use_cache": True}
             out = model(turn[:, start:end], **named)
             rows.append(out.logits)
     return torch.cat(rows, dim=1)[more.bool()]
@@ -223,20 +224,20 @@ def test_two_models_cut_at_the_same_time_do_not_meet() -> None:
     for model, prompt, cut in zip(models, prompts, cuts, strict=True):
         with cut_context(model, cut, prompt.drop):
             first = model(prompt.input_ids, **inputs(model, prompt.mask), use_cache=True)
-            alone += [first.logits, step(model, prompt, first.past_key_values)]
+            alone += [first.logits, step(model, prompt, cache_of(first))]
     with cut_context(models[0], cuts[0], prompts[0].drop), cut_context(models[1], cuts[1], prompts[1].drop):
         firsts = [
             model(prompt.input_ids, **inputs(model, prompt.mask), use_cache=True)
             for model, prompt in zip(models, prompts, strict=True)
         ]
-        steps = [step(*each) for each in zip(models, prompts, [f.past_key_values for f in firsts], strict=True)]
+        steps = [step(*each) for each in zip(models, prompts, [cache_of(f) for f in firsts], strict=True)]
     together = [firsts[0].logits, steps[0], firsts[1].logits, steps[1]]
     assert all(torch.equal(a, b) for a, b in zip(together, alone, strict=True))
 
 
 def step(model: Any, prompt: Prompt, cache: Any) -> torch.Tensor:
     mask = None if prompt.mask is None else torch.nn.functional.pad(prompt.mask, (0, 1), value=1)
-    return model(torch.full((3, 1), 7), **inputs(model, mask, 1), past_key_values=cache).logits
+    return model(torch.full((3, 1), 7), **inputs(model, mask, 1), **with_cache(model, cache)).logits
 
 
 @pytest.mark.parametrize("cut", [0, 2])
@@ -246,5 +247,5 @@ def test_layers_with_a_window_store_no_more_than_it_above_the_cut(cut: int) -> N
     with cut_context(model, cut, prompt.drop):
         output = model(prompt.input_ids, use_cache=True)
         for token in range(3, 13):
-            output = model(torch.full((3, 1), token), past_key_values=output.past_key_values, use_cache=True)
-    assert {layer.keys.shape[-2] for layer in output.past_key_values.layers} == {WINDOW - 1}
+            output = model(torch.full((3, 1), token), **with_cache(model, cache_of(output)), use_cache=True)
+    assert {layer.keys.shape[-2] for layer in cache_of(output).layers} == {WINDOW - 1}

@@ -7,7 +7,20 @@ from typing import Any
 
 import pytest
 import torch
-from families import CUTS, FAMILIES, LAYERS, PROMPTS, TOKENS, WINDOW, Prompt, family, inputs, untouched
+from families import (
+    CUTS,
+    FAMILIES,
+    LAYERS,
+    PROMPTS,
+    TOKENS,
+    WINDOW,
+    Prompt,
+    computing,
+    family,
+    inputs,
+    inside,
+    untouched,
+)
 
 from taskpoint.engine.check import check
 from taskpoint.engine.forward import hooked
@@ -16,6 +29,7 @@ from taskpoint.engine.sweep import sweep_logits
 from taskpoint.engine.sweep_decode import sweep_generate
 from taskpoint.engine.truncated import cut_context
 from taskpoint.models.anatomy import anatomy
+from taskpoint.models.library import cache_of
 
 
 class Stop(Exception):
@@ -94,8 +108,8 @@ def test_the_model_is_bit_for_bit_as_before_after_an_exception(name: str) -> Non
                     use(model, *arguments)
             with pytest.raises(Stop), cut_context(model, 2, prompt.drop), hooked(anatomy(model).layers[index], stop):
                 generate(model, prompt)
-            with pytest.raises(Stop), hooked(anatomy(model).layers[index], stop):
-                check(model)
+        with pytest.raises(Stop), inside(anatomy(model).layers[3], stop):
+            check(model)
 
 
 @torch.inference_mode()
@@ -146,9 +160,12 @@ def test_hidden_tokens_are_gone_above_the_cut_and_their_keys_are_not_stored(name
     prompt = PROMPTS["pieces"]
     kept = int(prompt.kept[0].sum())
     for cut in CUTS[:-1]:
-        with cut_context(model, cut, prompt.drop):
-            lengths = [hidden.shape[1] for hidden in record(model, prompt)]
-            cache = model(prompt.input_ids, use_cache=True).past_key_values
+        lengths: list[int] = []
+        with ExitStack() as stack:
+            for layer in anatomy(model).layers:
+                stack.enter_context(computing(layer, lengths))
+            stack.enter_context(cut_context(model, cut, prompt.drop))
+            cache = cache_of(model(prompt.input_ids, use_cache=True))
         assert lengths == [TOKENS] * cut + [kept] * (LAYERS - cut)
         stored = [layer.keys.shape[-2] for layer in cache.layers[cut:]]
         assert stored == [min(kept, WINDOW - 1) if layer.is_sliding else kept for layer in cache.layers[cut:]]

@@ -13,7 +13,19 @@ from typing import Any
 import pytest
 import torch
 import transformers as hf
-from families import LAYERS, PROMPTS, TOLERANCE, VOCAB, family, fresh, inputs, randomised, snapshot, untouched
+from families import (
+    LAYERS,
+    PROMPTS,
+    TOLERANCE,
+    VOCAB,
+    computing,
+    family,
+    fresh,
+    inputs,
+    randomised,
+    snapshot,
+    untouched,
+)
 
 from taskpoint.engine.check import check
 from taskpoint.engine.forward import hooked
@@ -23,6 +35,7 @@ from taskpoint.engine.sweep import sweep_logits
 from taskpoint.engine.truncated import cut_context
 from taskpoint.errors import ModelError
 from taskpoint.models.anatomy import anatomy
+from taskpoint.models.library import cache_of, with_cache
 
 PROMPT = PROMPTS["ragged, rows differ"]
 
@@ -54,9 +67,8 @@ def assert_cut_equals_masking(model: Any, tolerance: float = TOLERANCE, **named:
     results(model, nullcontext(), **named)  # whatever the libraries set up once
     for cut in (0, 2):
         masked, text = results(model, mask_context(model, cut, PROMPT.drop), **named)
-        watch = hooked(anatomy(model).layers[-1], after=lambda layer, args, *_: lengths.append(args[0].shape[1]))
         before = hooks_of(model)
-        with watch:
+        with computing(anatomy(model).layers[-1], lengths):
             gone, answer = results(model, cut_context(model, cut, PROMPT.drop), **named)
         assert hooks_of(model) == before
         torch.testing.assert_close(gone, masked, atol=tolerance, rtol=0)
@@ -202,7 +214,7 @@ class TestOffloaded:
         mask = torch.nn.functional.pad(PROMPT.mask, (0, 1), value=1)
         with cut_context(model, cut, PROMPT.drop):
             out = model(PROMPT.input_ids, **inputs(model, PROMPT.mask), use_cache=True)
-            step = model(torch.full((3, 1), 7), **inputs(model, mask, 1), past_key_values=out.past_key_values)
+            step = model(torch.full((3, 1), 7), **inputs(model, mask, 1), **with_cache(model, cache_of(out)))
         assert out.logits.is_meta
         assert out.logits.shape == (*PROMPT.input_ids.shape, VOCAB)
         assert step.logits.shape == (3, 1, VOCAB)

@@ -9,6 +9,8 @@ import transformers as hf
 from families import FEW_LAYERS, VOCAB, randomised
 from transformers.models.llama.modeling_llama import LlamaAttention
 
+from taskpoint.models.library import cache_in
+
 
 class CountingAttention(LlamaAttention):
     """A window that counts stored keys, and tells nobody."""
@@ -19,15 +21,16 @@ class CountingAttention(LlamaAttention):
         super().__init__(config, layer_idx)
         self.reach = self.window
 
-    def forward(
-        self, hidden_states: Any, *, attention_mask: Any = None, past_key_values: Any = None, **named: Any
-    ) -> Any:
-        stored = None if past_key_values is None else past_key_values.layers[self.layer_idx].keys
-        past, new = 0 if stored is None else stored.shape[-2], hidden_states.shape[1]
+    def forward(self, hidden_states: Any, *, attention_mask: Any = None, **named: Any) -> Any:
+        cache = cache_in(named)
+        layer = None if cache is None else cache.layers[self.layer_idx]
+        shared = layer.context[0].shape[-2] if hasattr(layer, "context") else 0  # of a compiled prompt
+        past = shared + (0 if layer is None or layer.keys is None else layer.keys.shape[-2])
+        new = hidden_states.shape[1]
         distance = torch.arange(past, past + new)[:, None] - torch.arange(past + new)
         near = (distance >= 0) & (distance < self.reach)
         mask = near[None, None] if attention_mask is None else attention_mask & near
-        return super().forward(hidden_states, attention_mask=mask, past_key_values=past_key_values, **named)
+        return super().forward(hidden_states, attention_mask=mask, **named)
 
 
 class FarCountingAttention(CountingAttention):

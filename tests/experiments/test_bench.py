@@ -24,6 +24,7 @@ from taskpoint.experiments.bench_config import BenchConfig, Subject, fitted
 from taskpoint.experiments.bench_passes import Passes
 from taskpoint.experiments.bench_rows import LAYOUT
 from taskpoint.experiments.bench_view import view_of_folder
+from taskpoint.models.library import cache_of, with_cache
 from taskpoint.models.loading import LanguageModel
 from taskpoint.models.random_weights import random_decoder
 from taskpoint.results.folder import RunFolder
@@ -106,10 +107,10 @@ def operations(model, cut, batch, context):
     drop[:, :context] = True
     with torch.inference_mode(), nullcontext() if cut is None else cut_context(model, cut, drop):
         with FlopCounterMode(display=False) as prompt:
-            cache = model(ids[:, : context + QUERY], use_cache=True, logits_to_keep=1).past_key_values
+            cache = cache_of(model(ids[:, : context + QUERY], use_cache=True, logits_to_keep=1))
         with FlopCounterMode(display=False) as tokens:
             for step in range(NEW):
-                model(ids[:, context + QUERY + step, None], past_key_values=cache, use_cache=True)
+                model(ids[:, context + QUERY + step, None], **with_cache(model, cache), use_cache=True)
     return np.array([prompt.get_total_flops(), tokens.get_total_flops()])
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import taskpoint as tp
-from taskpoint.engine.forward import hooked
 from taskpoint.experiments import grouping, measure
 from taskpoint.experiments.grouping import Group, groups
 from taskpoint.experiments.measure import Measure
@@ -83,11 +82,13 @@ def test_scoring_in_parts_changes_no_score(lm: LanguageModel, monkeypatch: pytes
     np.testing.assert_array_equal(parts.rank, whole.rank)
 
 
-def test_the_context_of_a_test_set_is_read_once(lm: LanguageModel) -> None:
+def test_the_context_of_a_test_set_is_read_once(lm: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = prompts(lm, "lexicon:english-french", 16)
     one = Measure(lm, QA, 3)
     one.answers(asked[:8], hidden(asked[:8]), tuple(range(13)))
     read: list[int] = []
-    with hooked(anatomy(lm.model).layers[0], before=lambda layer, args, kwargs: read.append(args[0].shape[1])):
-        one.answers(asked[8:], hidden(asked[8:]), tuple(range(13)))
+    layer = anatomy(lm.model).layers[0]
+    forward = layer.forward
+    monkeypatch.setattr(layer, "forward", lambda x, **named: (read.append(x.shape[1]), forward(x, **named))[1])
+    one.answers(asked[8:], hidden(asked[8:]), tuple(range(13)))
     assert max(read) < min(len(prompt) for prompt in asked)

@@ -6,9 +6,6 @@ call), S keys as a cut layer stores them (present past and present call), H head
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +14,7 @@ from torch import Tensor, nn
 
 from taskpoint.engine.plan import Present
 from taskpoint.errors import ModelError
+from taskpoint.models.library import first_argument, named_arguments
 
 # Arguments whose first axis is not the batch's rows.
 ROWLESS = ("position_bias",)
@@ -34,18 +32,10 @@ class LayerCall:
         return replace(self, hidden=hidden, named={**self.named, **named})
 
 
-@functools.cache
-def _positional(forward: Callable[..., Any]) -> tuple[str, ...]:
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    parameters = inspect.signature(forward).parameters.values()
-    return tuple(p.name for p in parameters if p.kind in kinds)[1:]
-
-
 def read_call(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> LayerCall:
-    """Names the arguments of a layer call, also those passed by position (GPT-2 passes its mask so)."""
-    names = _positional(type(layer).forward)
-    named = dict(zip(names, args, strict=False)) | kwargs
-    return LayerCall(named.pop(names[0]), named)
+    """Names the arguments of a layer call."""
+    named = named_arguments(layer, args, kwargs)
+    return LayerCall(named.pop(first_argument(layer)), named)
 
 
 def first_tensor(output: Any) -> Tensor:

@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers.cache_utils import Cache, DynamicLayer, DynamicSlidingWindowLayer
 
 from taskpoint.engine.plan import Present
 from taskpoint.errors import PlanError
+from taskpoint.models.library import Cache, DynamicLayer, DynamicSlidingWindowLayer
 
 
 @dataclass
@@ -59,10 +59,12 @@ class Book:
     Attributes:
         ledger: what they hold.
         open: a call under the cut is running; without one nothing may be stored, because nobody would narrow it.
+        storing: the tokens to store of a layer that runs for all of them; None while layers run for these alone.
     """
 
     ledger: Ledger = field(default_factory=Ledger)
     open: bool = False
+    storing: Present | None = None
 
 
 class PresentLayer(DynamicLayer):
@@ -94,10 +96,19 @@ class PresentLayer(DynamicLayer):
         if not self.book.open:
             raise PlanError("the cache was filled under a cut that is over; continue inside cut_context, or anew")
         keys, values = super().update(key_states, value_states, *args, **kwargs)
-        first = keys.shape[-2] - self.remembers(keys.shape[-2])
-        if first:
-            self.keys, self.values = keys[..., first:, :], values[..., first:, :]
+        stored = keys, values
+        if self.book.storing is not None:
+            stored = self._some(keys, key_states.shape[-2]), self._some(values, key_states.shape[-2])
+        first = stored[0].shape[-2] - self.remembers(stored[0].shape[-2])
+        if first or self.book.storing is not None:
+            self.keys, self.values = (part[..., first:, :] for part in stored)
         return keys, values
+
+    def _some(self, states: Tensor, length: int) -> Tensor:
+        """Of the last `length` tokens those that the book says to store, behind all earlier ones. [B, H, S, D]."""
+        before, new = states[..., :-length, :], states[..., -length:, :].transpose(1, 2)
+        present = self.book.storing
+        return states if present is None else torch.cat([before, present.take(new).transpose(1, 2)], dim=-2)
 
     def get_seq_length(self) -> int:
         """Tokens seen before the running call, hidden ones counted."""

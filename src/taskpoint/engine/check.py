@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -25,7 +26,6 @@ from taskpoint.engine.compare import (
     STEPS,
     Prompt,
     differences,
-    evaluating,
     long_prompt,
     prompts,
     run,
@@ -34,9 +34,12 @@ from taskpoint.engine.compare import (
 from taskpoint.engine.covered import COVERED_FAMILIES
 from taskpoint.engine.forward import under_cut
 from taskpoint.engine.lengths import declared_lengths, shrunk
+from taskpoint.engine.pristine import pristine
 from taskpoint.engine.soundness import layers_run, unsound
+from taskpoint.engine.usage import used
 from taskpoint.errors import ModelError
 from taskpoint.models.anatomy import Anatomy, anatomy
+from taskpoint.models.library import attention_name, is_untested, tested_range
 
 _TOKENS, _SHRUNK = 12, 40
 # The long prompt: more than the smallest windows that models have (128: GPT-OSS, ModernBERT), and the most that it may
@@ -86,7 +89,7 @@ def check(model: nn.Module) -> CheckResult:
     parts = anatomy(model)
     with under_cut(parts):
         pass  # it must not be under one, and its attention must be one that can be cut
-    with torch.no_grad(), evaluating(model):
+    with torch.no_grad(), pristine(model):
         checking = _Checking(model, parts)
         checking.masks_hide()
         try:
@@ -100,18 +103,25 @@ def check(model: nn.Module) -> CheckResult:
 
 
 def exact(model: nn.Module) -> bool:
-    """Whether this model can be cut exactly; families that the tests do not cover are checked once per model object.
+    """Whether this model can be cut exactly: asked once of a model object that the tests do not cover.
 
-    Where they cannot, a warning says so and that nothing will be saved.
+    They cover some families, on some versions of transformers. Where a model cannot be cut, a warning says so and that
+    nothing will be saved.
     """
     parts = anatomy(model)
-    asked = (parts.facts, getattr(parts.config, "_attn_implementation", None))
+    asked = (parts.facts, attention_name(parts.config))
     if model not in _VERDICTS or _VERDICTS[model][0] != asked:
-        verdict = None if parts.family in COVERED_FAMILIES and _of_library(parts) else check(model)
+        tested = parts.family in COVERED_FAMILIES and not is_untested() and _of_library(parts)
+        verdict = None if tested else check(model)
         _VERDICTS[model] = (asked, verdict is None or verdict.exact)
         if verdict is not None and not verdict.exact:
-            warnings.warn(f"{verdict}; masks are used instead, so nothing is saved", stacklevel=3)
+            warnings.warn(f"{verdict}; masks are used instead, so nothing is saved{_version()}", stacklevel=3)
     return _VERDICTS[model][1]
+
+
+def _version() -> str:
+    """That this version of transformers was not tested, where it was not."""
+    return f" ({tested_range()})" if is_untested() else ""
 
 
 def _of_library(parts: Anatomy) -> bool:
@@ -160,11 +170,13 @@ class _Checking:
         except torch.OutOfMemoryError:
             raise
         except FAILURES as error:
-            raise ModelError(f"models of type {family!r} can be neither cut nor masked: {_line(error)}") from error
+            raise ModelError(
+                f"models of type {family!r} can be neither cut nor masked: {_line(error)}{_version()}"
+            ) from error
         if reason is not None and any(map(_quantised, self._parts.layers.modules())):
             reason += "; or its quantisation (LLM.int8(), dynamic) scales tokens by one another: load it in 4 bits"
         if reason is not None:
-            raise ModelError(f"models of type {family!r} can be neither cut nor masked: {reason}")
+            raise ModelError(f"models of type {family!r} can be neither cut nor masked: {reason}{_version()}")
 
     def verdict(self) -> CheckResult:
         """Compares the fast path with it."""
@@ -177,7 +189,7 @@ class _Checking:
         changed = run_masked(self._model, self._one, 0) - ordinary
         effect = float(changed.abs().max() / max(1.0, float(ordinary.abs().max())))
         for prompt in (self._one, self._ragged):
-            self._compare(prompt, self._cuts)
+            self._compare(prompt, self._cuts, people=True)
         lengths = declared_lengths(self._parts, _TOKENS)
         shown = [name for name in lengths if self._shows(name, ordinary)]
         for name in shown:  # one at a time: a small window would leave nothing for a small number of keys to choose
@@ -190,10 +202,13 @@ class _Checking:
             self._compare(long_prompt(self._model, tokens), [0], f" of {tokens} tokens", sweeps=False)
         return self._judged(effect, {name: length for name, length in unseen.items() if length >= tokens})
 
-    def _compare(self, prompt: Prompt, cuts: list[int], how: str = "", *, sweeps: bool = True) -> None:
+    def _compare(
+        self, prompt: Prompt, cuts: list[int], how: str = "", *, sweeps: bool = True, people: bool = False
+    ) -> None:
         masked = {cut: run_masked(self._model, prompt, cut) for cut in cuts}
         largest = max(1.0, *(float(logits.abs().max()) for logits in masked.values()))
-        for name, difference in differences(self._model, self._parts, prompt, masked, sweeps=sweeps):
+        found = differences(self._model, self._parts, prompt, masked, sweeps=sweeps)
+        for name, difference in chain(found, used(self._model, self._parts, prompt, masked) if people else ()):
             if not difference / largest <= self._worst:  # also true of what is not a number
                 self._worst, self._where = difference / largest, name + how
 

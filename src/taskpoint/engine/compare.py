@@ -6,20 +6,21 @@ Shapes: B batch, T tokens, S decoding steps, C cuts (N + 1), N layers, r cut.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from taskpoint.engine.forward import inputs_for
 from taskpoint.engine.plan import CutPlan
+from taskpoint.engine.pristine import forget
 from taskpoint.engine.reference import mask_context
 from taskpoint.engine.removal import removal
 from taskpoint.engine.riding import ride
 from taskpoint.engine.stepping import Stepping, can_step
 from taskpoint.models.anatomy import Anatomy
+from taskpoint.models.library import cache_of, inputs_for, with_cache
 
 STEPS = 3
 
@@ -87,12 +88,13 @@ def _random_ids(model: nn.Module, rows: int, tokens: int, different: int | None 
 
 def run(model: nn.Module, prompt: Prompt, context: AbstractContextManager[Any]) -> Tensor:
     """Logits of the kept prompt tokens, one after the other, then of every decoding step: [kept + B * S, vocab]."""
+    forget(model)
     with context:
         output = model(prompt.input_ids, **inputs_for(model, prompt.mask) | {"use_cache": True})
         logits = [output.logits[prompt.kept]]
         for step in range(STEPS):
             seen = None if prompt.mask is None else torch.nn.functional.pad(prompt.mask, (0, step + 1), value=1)
-            named = inputs_for(model, seen) | {"past_key_values": output.past_key_values, "use_cache": True}
+            named = inputs_for(model, seen) | with_cache(model, cache_of(output)) | {"use_cache": True}
             if "position_ids" in named:
                 named["position_ids"] = named["position_ids"][:, -1:]
             output = model(prompt.answer[:, step : step + 1], **named)
@@ -140,15 +142,3 @@ def differences(
         for cut, reference in masked.items():
             decoded = reference[-rows * STEPS :][step * rows : (step + 1) * rows]  # [B, vocab]
             yield f"a decoded sweep at cut {cut}", float((swept[:, cut] - decoded).abs().max())
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Dropout off, as a comparison needs it; every module's flag is put back."""
-    flags = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in flags:
-            module.training = training

@@ -6,19 +6,26 @@ Shapes: B batch, L tokens of one forward call, K tokens up to its end.
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Int
 from torch import Tensor, nn
-from transformers.cache_utils import DynamicCache
 
+from taskpoint.engine.arguments import LayerCall, read_call
 from taskpoint.errors import ModelError, PlanError
 from taskpoint.models.anatomy import Anatomy
+from taskpoint.models.library import (
+    DynamicCache,
+    attention_name,
+    cache_argument,
+    cache_in,
+    exchange_cache,
+    named_arguments,
+    no_cache_argument,
+)
 
 # Flash kernels read positions and windows by cache index, flex masks cannot be narrowed.
 _ATTENTION = (None, "eager", "sdpa")
@@ -42,6 +49,33 @@ def hooked(
 
 
 @contextmanager
+def around(layer: nn.Module, run: Callable[[Callable[..., Any], LayerCall], Any]) -> Iterator[None]:
+    """Lets `run` take the place of a layer's forward for the length of the block.
+
+    Hooks of the layer, whoever registered them and when, stay outside: they see what the layer is given and gives back
+    as without the block.
+
+    Args:
+        layer: the layer.
+        run: is given the layer's own forward and the call.
+    """
+    own, inner = vars(layer).get("forward"), layer.forward  # accelerate puts a forward of its own there
+
+    @functools.wraps(inner)
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        return run(inner, read_call(layer, args, kwargs))
+
+    object.__setattr__(layer, "forward", forward)
+    try:
+        yield
+    finally:
+        if own is None:
+            object.__delattr__(layer, "forward")
+        else:
+            object.__setattr__(layer, "forward", own)
+
+
+@contextmanager
 def under_cut(parts: Anatomy) -> Iterator[None]:
     """Marks a decoder as being under a cut for the length of the block.
 
@@ -61,7 +95,7 @@ def under_cut(parts: Anatomy) -> Iterator[None]:
 
 
 def _check_attention(config: Any) -> None:
-    attention = getattr(config, "_attn_implementation", None)
+    attention = attention_name(config)
     if attention not in _ATTENTION:
         raise ModelError(
             f"attention implementation {attention!r} cannot be cut; load the model with attn_implementation='sdpa' or "
@@ -101,10 +135,6 @@ class DecoderCall:
         return ~self.attention_mask[:, past : past + self.length].bool()
 
 
-# Reading a signature takes as long as a small layer; a decoding step must not pay for it.
-_signature = functools.cache(inspect.signature)
-
-
 def read_decoder_call(decoder: nn.Module, config: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> DecoderCall:
     """Names the arguments of a decoder call, and gives it a cache where it would have made its own.
 
@@ -112,11 +142,7 @@ def read_decoder_call(decoder: nn.Module, config: Any, args: tuple[Any, ...], kw
         ModelError: the decoder gets no tokens, or a mask of a form that cannot be read.
     """
     _check_attention(config)  # again, because generate_batch changes it for as long as it runs
-    signature = _signature(type(decoder).forward)
-    bound = dict(signature.bind(decoder, *args, **kwargs).arguments)
-    for name, parameter in signature.parameters.items():
-        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-            bound |= bound.pop(name, {})
+    bound = named_arguments(decoder, args, kwargs)
     tokens = bound.get("input_ids") if bound.get("input_ids") is not None else bound.get("inputs_embeds")
     if not isinstance(tokens, Tensor):
         raise ModelError(f"{type(decoder).__name__} was called without input_ids or inputs_embeds")
@@ -128,14 +154,15 @@ def read_decoder_call(decoder: nn.Module, config: Any, args: tuple[Any, ...], kw
         raise ModelError(
             f"under a cut an attention_mask {form} is not supported; pass a [batch, tokens] tensor of ones and zeros"
         )
-    cache = bound.get("past_key_values")
+    cache = cache_in(bound)
     use_cache = bound.get("use_cache")
     if use_cache is None:
         use_cache = getattr(config, "use_cache", False)
     if cache is None and use_cache and not (decoder.training and torch.is_grad_enabled()):
+        if cache_argument(decoder) is None:
+            raise no_cache_argument(decoder)  # the cache that it makes itself would be out of sight
         cache = DynamicCache(config=config)
-        named = {k: v for k, v in bound.items() if k != "self"} | {"past_key_values": cache}
-        args, kwargs = (), named
+        args, kwargs = (), exchange_cache(bound, cache, decoder)
     return DecoderCall(args, kwargs, tokens.shape[0], tokens.shape[1], cache, mask)
 
 
@@ -149,32 +176,3 @@ def _seen_columns(masks: dict[Any, Any]) -> Any:
         return mask
     last = mask[:, 0, -1]  # [1|B, K]
     return (last if last.dtype == torch.bool else last == 0).long()
-
-
-def accepts(model: nn.Module, name: str) -> bool:
-    """Whether the model's forward takes an argument of that name, also behind a peft wrapper that passes all on."""
-    base: nn.Module = model.get_base_model() if hasattr(model, "get_base_model") else model  # type: ignore[operator]
-    return name in inspect.signature(base.forward).parameters
-
-
-def inputs_for(model: nn.Module, attention_mask: Tensor | None, last: int | None = None) -> dict[str, Any]:
-    """Arguments of an ordinary pass without a cache, as `generate` would pass them: padding moves no token.
-
-    Args:
-        model: the model that is to be called.
-        attention_mask: 1 for tokens, 0 for padding; None when there is none. [B, T]
-        last: number of positions, from the end, whose logits are wanted where the model can leave out the others.
-    """
-    named: dict[str, Any] = {"use_cache": False}
-    if attention_mask is not None:
-        named["attention_mask"] = attention_mask
-        if accepts(model, "position_ids"):
-            named["position_ids"] = true_positions(attention_mask)
-    if last is not None and accepts(model, "logits_to_keep"):
-        named["logits_to_keep"] = last
-    return named
-
-
-def true_positions(attention_mask: Int[Tensor, "B T"]) -> Int[Tensor, "B T"]:
-    """Position of every token, padding not counted, as the library's `generate` counts them."""
-    return (attention_mask.long().cumsum(-1) - 1).masked_fill(attention_mask == 0, 0)

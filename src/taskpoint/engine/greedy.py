@@ -12,8 +12,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
-from taskpoint.engine.forward import inputs_for
 from taskpoint.errors import PlanError
+from taskpoint.models.library import accepts, cache_of, inputs_for, with_cache
 
 # A row leaves at the cost of copying what the others hold; it is paid when a quarter of the rows can go.
 _LEAVE_AT = 0.75
@@ -97,13 +97,17 @@ class _Plain:
     def __init__(self, model: nn.Module, mask: Tensor | None) -> None:
         self._model, self._mask = model, mask
         self._cache: Any = None
+        self._read = 0
 
     def read(self, input_ids: Tensor) -> Tensor:
-        named = inputs_for(self._model, self._mask, last=1) | {"past_key_values": self._cache, "use_cache": True}
+        named = inputs_for(self._model, self._mask, last=1) | {"use_cache": True}
+        start, self._read = self._read, self._read + input_ids.shape[1]
         if "position_ids" in named:
             named["position_ids"] = named["position_ids"][:, -input_ids.shape[1] :]
-        output = self._model(input_ids, **named)
-        self._cache = output.past_key_values
+        elif accepts(self._model, "position_ids"):  # told, because some models count on from the last image otherwise
+            named["position_ids"] = torch.arange(start, self._read, device=input_ids.device).expand_as(input_ids)
+        output = self._model(input_ids, **named, **with_cache(self._model, self._cache))
+        self._cache = cache_of(output)
         logits: Tensor = output.logits
         return logits[:, -1]
 

@@ -51,6 +51,13 @@ class Present:
         trailing = x.shape[2:]
         return x.gather(1, index.view(*index.shape, *[1] * len(trailing)).expand(*index.shape, *trailing))
 
+    def mask(self, length: int) -> Bool[Tensor, "b L"]:
+        """True for the present ones among the tokens of a call of that length. [1|B, L]."""
+        there = torch.ones_like(self.index, dtype=torch.bool) if self.filler is None else ~self.filler
+        index = self.index.expand(there.shape[0], -1)
+        full = torch.zeros(there.shape[0], length, dtype=torch.bool, device=index.device)
+        return full.scatter_(1, index, there)
+
     def put_back(self, x: Tensor, length: int) -> Tensor:
         """Present tokens at their places, zeros at all others.
 

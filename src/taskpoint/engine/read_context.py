@@ -10,16 +10,16 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor, nn
-from transformers.cache_utils import Cache, DynamicLayer
 
 from taskpoint.engine.check import exact
-from taskpoint.engine.compare import evaluating
-from taskpoint.engine.forward import inputs_for, under_cut
+from taskpoint.engine.forward import under_cut
+from taskpoint.engine.pristine import evaluating
 from taskpoint.engine.riding import Riding
 from taskpoint.engine.sharing_check import takes_apart
 from taskpoint.engine.swept import Keys, SweptContext
 from taskpoint.errors import PlanError
 from taskpoint.models.anatomy import anatomy
+from taskpoint.models.library import Cache, DynamicLayer, hooked_by_others, inputs_for, with_cache
 
 
 @torch.inference_mode()
@@ -43,10 +43,11 @@ def read_context(model: nn.Module, tokens: Int[Tensor, "1 T"], drop: Bool[Tensor
         raise PlanError(
             f"tokens have shape {list(tokens.shape)} and drop {list(drop.shape)}; expected one row of the same length"
         )
-    if not (exact(model) and takes_apart(model)):
+    if hooked_by_others(model.modules()) or not (exact(model) and takes_apart(model)):
         return SweptContext(tokens[0], drop[0], None, None)
     base: list[Any] = [DynamicLayer() for _ in parts.layers]
-    named = inputs_for(model, None, last=1) | {"past_key_values": Cache(layers=list(base)), "use_cache": True}
+    cache = Cache(layers=list(base))
+    named = inputs_for(model, None, last=1) | with_cache(model, cache) | {"use_cache": True}
     kept = ~drop[0]
     if not bool((drop[0].cumsum(0) > 0)[kept].any()):
         with evaluating(model), under_cut(parts):
@@ -55,7 +56,7 @@ def read_context(model: nn.Module, tokens: Int[Tensor, "1 T"], drop: Bool[Tensor
         all_keys = tuple((layer.keys, layer.values) for layer in base)
         return SweptContext(tokens[0], drop[0], all_keys, tuple(_at(keys, places) for keys in all_keys))
     own: list[Any] = [DynamicLayer() for _ in parts.layers]
-    riding = Riding(parts, kept[None], 0, False, {named["past_key_values"]: Cache(layers=list(own))})
+    riding = Riding(parts, kept[None], 0, False, {cache: Cache(layers=list(own))})
     with evaluating(model), riding.hooks():
         model(tokens, **named)
     return SweptContext(

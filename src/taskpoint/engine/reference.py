@@ -20,12 +20,13 @@ from torch import Tensor, nn
 from taskpoint.engine.arguments import hide, read_call
 from taskpoint.engine.cache import check_cache, check_empty
 from taskpoint.engine.eager import eager, hooked_eagerly
-from taskpoint.engine.forward import DecoderCall, by_itself, hooked, inputs_for, read_decoder_call, under_cut
+from taskpoint.engine.forward import DecoderCall, by_itself, hooked, read_decoder_call, under_cut
 from taskpoint.engine.plan import CutPlan
 from taskpoint.engine.training import trainable
 from taskpoint.engine.undisturbed import undisturbed
 from taskpoint.errors import ModelError
 from taskpoint.models.anatomy import Anatomy, anatomy
+from taskpoint.models.library import cache_in, inputs_for
 
 
 @contextmanager
@@ -76,7 +77,7 @@ class _Masks:
 
     def begin(self, decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """Notes the arguments of a decoder call."""
-        check_cache(kwargs.get("past_key_values"))  # first: a static cache also comes with a mask of another form
+        check_cache(cache_in(kwargs))  # first: a static cache also comes with a mask of another form
         call = read_decoder_call(decoder, self._parts.config, args, kwargs)
         if call.cache is not None:
             check_cache(call.cache)

@@ -1,8 +1,9 @@
-"""The hooks of one cut: hidden tokens leave at layer r, and every layer above it gets narrowed arguments.
+"""One cut: layers from r on are computed for the present tokens alone.
 
-Nobody above the cut reads the rows of hidden tokens, so they need not exist there (design, section 6). Hooks on the
-decoder layers take the present rows at layer r, narrow every argument that has a token axis in the layers from r on,
-and put zeros back at the hidden places after the last layer.
+Nobody above the cut reads the rows of hidden tokens, so they need not be computed there. Around each of these layers
+the present rows are taken, every argument that has a token axis is narrowed to them, and what comes out is put back at
+its places. Between layers all tokens thus stand where they always stand, so that whatever acts there, the library
+(images that are added at their tokens) or the user (hooks that steer or probe), finds the token that it means.
 
 Shapes: B batch, T tokens of the prompt, L tokens of one forward call, P present tokens of it, D width, N layers, r cut.
 """
@@ -10,20 +11,23 @@ Shapes: B batch, T tokens of the prompt, L tokens of one forward call, P present
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from weakref import WeakSet
 
+import torch
 from torch import nn
 
-from taskpoint.engine.arguments import LayerCall, Sight, first_tensor, like_output, read_call
+from taskpoint.engine.arguments import LayerCall, Sight, first_tensor, like_output
 from taskpoint.engine.cache import Book, Ledger, book_of, check_cache
 from taskpoint.engine.eager import hooked_eagerly
-from taskpoint.engine.forward import DecoderCall, by_itself, hooked, read_decoder_call, under_cut
+from taskpoint.engine.forward import DecoderCall, around, by_itself, read_decoder_call, under_cut
 from taskpoint.engine.plan import CutPlan, Present
 from taskpoint.engine.states import States
 from taskpoint.models.anatomy import Anatomy
+from taskpoint.models.library import cache_in, hooked_by_others
 
 
 @contextmanager
@@ -45,7 +49,7 @@ class _Removal:
         self._parts, self._plan, self._together = parts, plan, parts.rows_share_bias
         self._here = threading.local()  # several threads may generate inside one block
         self._books: WeakSet[Book] = WeakSet()
-        self._first = True
+        self._first, self._warned = True, False
 
     @contextmanager
     def hooks(self) -> Iterator[None]:
@@ -54,10 +58,7 @@ class _Removal:
             stack.callback(self._close_books)
             stack.enter_context(hooked_eagerly(parts.decoder, before=self._begin, after=self._end))
             for index in range(first, parts.num_layers):
-                last = index == parts.num_layers - 1
-                stack.enter_context(
-                    hooked(parts.layers[index], before=self._narrow(index), after=self._restore if last else None)
-                )
+                stack.enter_context(around(parts.layers[index], self._through(index)))
             yield
 
     def _close_books(self) -> None:
@@ -69,7 +70,7 @@ class _Removal:
         return getattr(self._here, "call", None)
 
     def _begin(self, decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        check_cache(kwargs.get("past_key_values"))  # first: a static cache also comes with a mask of another form
+        check_cache(cache_in(kwargs))  # first: a static cache also comes with a mask of another form
         call = read_decoder_call(decoder, self._parts.config, args, kwargs)
         book = book_of(call.cache, self._plan.num_layers, self._plan.after) if call.cache is not None else Book()
         past = book.ledger.length
@@ -96,26 +97,28 @@ class _Removal:
             self._call.book.open = False
         self._here.call = None
 
-    def _narrow(self, index: int) -> Any:
-        window = self._parts.index_window(index)
+    def _through(self, index: int) -> Any:
+        window, modules = self._parts.index_window(index), list(self._parts.layers[index].modules())[1:]
 
-        def before(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        def through(forward: Callable[..., Any], call: LayerCall) -> Any:
             running = self._call
             if running is None:
                 raise by_itself()
-            call = read_call(layer, args, kwargs)
-            hidden = running.present.take(call.hidden) if index == self._plan.after else call.hidden  # [B, P, D]
-            return (hidden,), call.named | running.narrow(call, window, running.held(index))
+            if running.present.every or not hooked_by_others(modules):
+                return running.packed(forward, call, index, window)
+            self._warn(index)
+            return running.whole(forward, call, index, window)
 
-        return before
+        return through
 
-    def _restore(self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
-        running = self._call
-        if running is None:
-            return None
-        # Some families reshape the last hidden state to the input's length, and `generate` reads its last place.
-        full = running.present.put_back(first_tensor(output), running.decoder.length)  # [B, L, D]
-        return like_output(output, full)
+    def _warn(self, index: int) -> None:
+        if not self._warned:
+            warnings.warn(
+                f"hooks inside layer {index} may count tokens: layers with such hooks are computed for all tokens, "
+                "which saves nothing there; hooks on the layer itself cost nothing",
+                stacklevel=2,
+            )
+        self._warned = True
 
 
 class _Running:
@@ -124,28 +127,50 @@ class _Running:
     def __init__(self, decoder: DecoderCall, book: Book, present: Present, ledger: Ledger, mask_hides: bool) -> None:
         self.decoder, self.book, self.present, self.ledger = decoder, book, present, ledger
         self._mask_hides = mask_hides
-        self._narrowed: dict[tuple[Any, ...], tuple[dict[str, Any], dict[str, Any]]] = {}
+        self._known: dict[tuple[Any, ...], tuple[dict[str, Any], dict[str, Any]]] = {}
 
-    def held(self, layer: int) -> int:
-        """Number of keys that a layer holds when it attends: all of them, or those that its cache remembers."""
-        before, cache = self.ledger.keys.shape[1] - len(self.present), self.decoder.cache
-        return len(self.present) + (before if cache is None else cache.layers[layer].remembers(before))
+    def packed(self, forward: Callable[..., Any], call: LayerCall, index: int, window: int | None) -> Any:
+        """The layer for the present tokens alone, and zeros at the places of the others."""
+        before = self._remembered(index)
+        sight = self._sight(window, before, self.present, self.ledger)
+        output = forward(self.present.take(call.hidden), **call.named | self._narrowed(call, sight, window, before))
+        return like_output(output, self.present.put_back(first_tensor(output), self.decoder.length))  # [B, L, D]
 
-    def narrow(self, call: LayerCall, window: int | None, held: int) -> dict[str, Any]:
-        key = (window, held, *call.named, *map(id, call.named.values()))
-        if key not in self._narrowed:
-            sight = Sight(
-                self.present,
-                self.ledger.keys[:, -held:],
-                None if self.ledger.filler is None else self.ledger.filler[:, -held:],
-                self.book.ledger.length,
-                self.decoder.length,
-                window,
-                self._mask_hides,
-            )
+    def whole(self, forward: Callable[..., Any], call: LayerCall, index: int, window: int | None) -> Any:
+        """The layer for all tokens, of which hidden ones see themselves alone and are not stored."""
+        length, device = self.decoder.length, self.present.index.device
+        gone = ~self.present.mask(length)  # [1|B, L]
+        every = Present(torch.arange(length, device=device)[None], gone, every=True)
+        sight = self._sight(window, self._remembered(index), every, self.book.ledger.after(every, length))
+        self.book.storing = self.present
+        try:
+            return forward(call.hidden, **call.named | sight.narrow(call))
+        finally:
+            self.book.storing = None
+
+    def _remembered(self, layer: int) -> int:
+        """Number of keys that a layer held before the call: all of them, or those that its cache remembers."""
+        before, cache = self.book.ledger.keys.shape[1], self.decoder.cache
+        return before if cache is None else int(cache.layers[layer].remembers(before))
+
+    def _sight(self, window: int | None, before: int, queries: Present, ledger: Ledger) -> Sight:
+        held = before + len(queries)
+        return Sight(
+            queries,
+            ledger.keys[:, -held:],
+            None if ledger.filler is None else ledger.filler[:, -held:],
+            self.book.ledger.length,
+            self.decoder.length,
+            window,
+            self._mask_hides,
+        )
+
+    def _narrowed(self, call: LayerCall, sight: Sight, window: int | None, before: int) -> dict[str, Any]:
+        key = (window, before, *call.named, *map(id, call.named.values()))
+        if key not in self._known:
             # The arguments are kept beside the result: an id is only unique as long as its object lives.
-            self._narrowed[key] = (call.named, sight.narrow(call))
-        return self._narrowed[key][1]
+            self._known[key] = (call.named, sight.narrow(call))
+        return self._known[key][1]
 
     def put_back(self, output: Any, after: int) -> Any:
         return States(after, self.present, self.ledger.keys, self.decoder.length, self.ledger.length).put_back(output)

@@ -17,14 +17,14 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from transformers.cache_utils import Cache
 
 from taskpoint.engine.arguments import ROWLESS, LayerCall, Sight, first_tensor, like_output, read_call
-from taskpoint.engine.forward import hooked, inputs_for, under_cut
+from taskpoint.engine.forward import hooked, under_cut
 from taskpoint.engine.plan import Present, present_tokens
 from taskpoint.engine.swept import SweptContext
 from taskpoint.errors import PlanError
 from taskpoint.models.anatomy import Anatomy
+from taskpoint.models.library import Cache, inputs_for, with_cache
 
 
 def ride(
@@ -50,7 +50,7 @@ def ride(
         riding = Riding(parts, keep, last, skip, {caches.base: caches.own}, context)
         with riding.hooks(), caches.attention(parts):
             named = context.inputs_for(model, attention_mask, input_ids.shape, cuts * last)
-            logits = model(input_ids, **named | {"past_key_values": caches.base, "use_cache": True}).logits
+            logits = model(input_ids, **named | with_cache(model, caches.base) | {"use_cache": True}).logits
     return logits[:, -cuts * last :].view(logits.shape[0], cuts, last, -1)
 
 

@@ -19,12 +19,16 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.cache_utils import DynamicLayer
-from transformers.masking_utils import sdpa_mask
 
 from taskpoint.errors import ModelError
 from taskpoint.models.anatomy import Anatomy
+from taskpoint.models.library import (
+    AttentionInterface,
+    AttentionMaskInterface,
+    DynamicLayer,
+    attending_as,
+    sdpa_mask,
+)
 
 ATTENTION = "taskpoint_shared"
 """The name under which the library's attention interface knows `shared_attention`."""
@@ -160,27 +164,8 @@ def sharing(parts: Anatomy, clock: Clock) -> Iterator[None]:
         return
     AttentionInterface.register(ATTENTION, shared_attention)
     AttentionMaskInterface.register(ATTENTION, _mask)
-    configs: dict[int, Any] = {id(parts.config): parts.config}
-    for module in parts.layers.modules():
-        config = getattr(module, "config", None)
-        if hasattr(config, "_attn_implementation"):
-            configs[id(config)] = config
-    before = [(config, config._attn_implementation) for config in configs.values()]
-    try:
-        for config, _ in before:
-            config._attn_implementation = ATTENTION
+    with attending_as(ATTENTION, parts.config, parts.layers.modules()):
         yield
-    finally:
-        for config, name in before:
-            config._attn_implementation = name
-
-
-def dispatches(parts: Anatomy) -> bool:
-    """Whether a family's attention seems to go through the library's interface: only then is taking apart tried."""
-    import sys
-
-    module = sys.modules.get(type(parts.decoder).__module__)
-    return hasattr(module, "ALL_ATTENTION_FUNCTIONS")
 
 
 def _mask(

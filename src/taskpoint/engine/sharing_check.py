@@ -10,12 +10,12 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
-from transformers.cache_utils import Cache, DynamicLayer
 
-from taskpoint.engine.compare import FAILURES, evaluating
-from taskpoint.engine.forward import accepts
-from taskpoint.engine.shared import Clock, SharedLayer, dispatches, sharing
+from taskpoint.engine.compare import FAILURES
+from taskpoint.engine.pristine import pristine
+from taskpoint.engine.shared import Clock, SharedLayer, sharing
 from taskpoint.models.anatomy import Anatomy, anatomy
+from taskpoint.models.library import Cache, DynamicLayer, accepts, uses_attention_interface, with_cache
 
 _SHARED, _OWN = 5, 3
 
@@ -30,14 +30,14 @@ def takes_apart(model: nn.Module) -> bool:
     """
     if model not in _VERDICTS:
         parts = anatomy(model)
-        _VERDICTS[model] = dispatches(parts) and _agree(model, parts)
+        _VERDICTS[model] = uses_attention_interface(parts.decoder) and _agree(model, parts)
     return _VERDICTS[model]
 
 
 @torch.inference_mode()
 def _agree(model: nn.Module, parts: Anatomy) -> bool:
     try:
-        with evaluating(model):
+        with pristine(model):
             apart, joined = _read(model, parts, apart=True), _read(model, parts, apart=False)
     except torch.OutOfMemoryError:
         raise
@@ -53,14 +53,14 @@ def _read(model: nn.Module, parts: Anatomy, apart: bool) -> Tensor:
     random = torch.Generator().manual_seed(0)
     ids = torch.randint(weight.shape[0], (3, _SHARED), generator=random).to(weight.device)
     context: list[Any] = [DynamicLayer() for _ in parts.layers]
-    model(ids[:1], past_key_values=Cache(layers=context), use_cache=True)
+    model(ids[:1], **with_cache(model, Cache(layers=context)), use_cache=True)
     clock = Clock(_SHARED, apart)
     shared = [SharedLayer(clock, layer.keys, layer.values) for layer in context]
     named = {"position_ids": torch.arange(_SHARED, _SHARED + _OWN, device=ids.device).expand(2, -1)}
     with sharing(parts, clock):
         read: Tensor = model(
             ids[1:, :_OWN],
-            past_key_values=Cache(layers=list(shared)),
+            **with_cache(model, Cache(layers=list(shared))),
             use_cache=True,
             **named if accepts(model, "position_ids") else {},
         ).logits

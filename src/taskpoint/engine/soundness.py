@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from taskpoint.engine.arguments import read_call
 from taskpoint.engine.compare import Prompt
-from taskpoint.engine.forward import hooked, inputs_for
+from taskpoint.engine.forward import hooked
 from taskpoint.engine.reference import mask_context
 from taskpoint.models.anatomy import Anatomy
+from taskpoint.models.library import inputs_for
 
 # Tokens at the end of the prompt that are exchanged to see whether earlier ones notice.
 _LATER = 3

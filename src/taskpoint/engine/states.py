@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
-from transformers.utils.generic import ModelOutput
 
 from taskpoint.engine.plan import Present
 from taskpoint.errors import ModelError
+from taskpoint.models.library import ModelOutput
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +58,8 @@ class States:
     def _one(self, index: int, state: Any) -> Any:
         if not isinstance(state, Tensor):
             return state
-        if state.ndim == 3:  # a hidden state, [B, L, D] up to the cut
-            return state if state.shape[1] == self.length else self.present.put_back(state, self.length)
+        if state.ndim == 3:  # a hidden state, which has all tokens between layers, [B, L, D]
+            return state
         if state.ndim == 4:
             return state if index < self.after else self._attention(state)
         if index < self.after or self.present.every:

@@ -19,12 +19,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from taskpoint.engine.arguments import LayerCall, Sight, first_tensor, hide, like_output, read_call
-from taskpoint.engine.forward import accepts, hooked, inputs_for, under_cut
+from taskpoint.engine.forward import hooked, under_cut
 from taskpoint.engine.plan import Present, present_tokens
 from taskpoint.engine.riding import Repeated, Riding, other_caches, room_for, stored_keys
 from taskpoint.engine.shared import Clock, RoomyLayer
 from taskpoint.engine.swept import SweepCaches, SweptContext
 from taskpoint.models.anatomy import Anatomy
+from taskpoint.models.library import accepts, inputs_for, with_cache
 
 
 def can_step(model: nn.Module, parts: Anatomy, keys: int) -> bool:
@@ -145,7 +146,7 @@ class Stepping:
     def _call(self, hooks: Riding | _Step, ids: Tensor, named: dict[str, Any]) -> Tensor:
         with hooks.hooks(), self._caches.attention(self._parts):
             logits: Tensor = self._model(
-                ids, **named | {"past_key_values": self._caches.base, "use_cache": True}
+                ids, **named | with_cache(self._model, self._caches.base) | {"use_cache": True}
             ).logits
         return logits
 

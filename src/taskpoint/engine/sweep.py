@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from taskpoint.engine.batches import SweepSize, in_batches, rows_at_once
 from taskpoint.engine.check import exact
-from taskpoint.engine.compare import evaluating
+from taskpoint.engine.cut_by_cut import follows_hooks, logits_cut_by_cut
 from taskpoint.engine.plan import check_drop
+from taskpoint.engine.pristine import evaluating
 from taskpoint.engine.reference import reference_last_logits
 from taskpoint.engine.riding import ride
 from taskpoint.engine.swept import SweptContext
@@ -82,7 +83,8 @@ def sweep_last_logits(
     check_masks(input_ids, drop, attention_mask)
     if not 1 <= last <= input_ids.shape[1]:
         raise PlanError(f"last={last} is out of range: expected a whole number from 1 to {input_ids.shape[1]}")
-    if context is not None and context.base is None:
+    plain = follows_hooks(model)
+    if context is not None and (context.base is None or not plain):
         input_ids, drop, attention_mask = context.whole(input_ids, drop, attention_mask)
         context = None
     present = 0 if skip else int((~drop).sum(1).max())
@@ -93,6 +95,8 @@ def sweep_last_logits(
         with evaluating(model):
             if not (skip or exact(model)):
                 return reference_last_logits(model, *given, last=last)
+            if not plain:
+                return logits_cut_by_cut(model, *given, last=last, skip=skip)
             return ride(model, parts, *given, last=last, skip=skip, context=context).transpose(0, 1)
 
     parts_of_batch = in_batches(input_ids.shape[0], rows_at_once(parts, size), run)

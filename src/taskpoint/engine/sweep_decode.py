@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from taskpoint.engine.batches import SweepSize, in_batches, rows_at_once
 from taskpoint.engine.check import exact
-from taskpoint.engine.compare import evaluating
+from taskpoint.engine.cut_by_cut import follows_hooks
 from taskpoint.engine.greedy import Ending, check_new, greedy, write
+from taskpoint.engine.pristine import evaluating
 from taskpoint.engine.reference import mask_context
 from taskpoint.engine.stepping import Stepping, can_step
 from taskpoint.engine.sweep import check_masks, sweep_last_logits
@@ -66,7 +67,8 @@ def sweep_generate(
     check_masks(input_ids, drop, attention_mask)
     check_new(max_new_tokens)
     ending = Ending(model, eos_token_id)
-    if context is not None and context.base is None:
+    plain = follows_hooks(model)
+    if context is not None and (context.base is None or not plain):
         input_ids, drop, attention_mask = context.whole(input_ids, drop, attention_mask)
         context = None
     size = SweepSize(input_ids.shape[1], 0 if skip else int((~drop).sum(1).max()), max_new_tokens, places=1)
@@ -74,7 +76,9 @@ def sweep_generate(
     def run(rows: slice) -> Tensor:
         mask = None if attention_mask is None else attention_mask[rows]
         with evaluating(model):
-            return _write(model, parts, (input_ids[rows], drop[rows], mask), max_new_tokens, ending, skip, context)
+            return _write(
+                model, parts, (input_ids[rows], drop[rows], mask), max_new_tokens, ending, skip, context, plain
+            )
 
     answers = in_batches(input_ids.shape[0], rows_at_once(parts, size), run)
     return _joined(answers, ending, dim=1)
@@ -92,11 +96,12 @@ def _write(
     ending: Ending,
     skip: bool,
     context: SweptContext | None,
+    plain: bool,
 ) -> Tensor:
     """Answers of every cut to some rows. [C, B, new]."""
     before = context.length if context is not None else 0
     fits = can_step(model, parts, before + prompts[0].shape[1] + new * (parts.num_layers + 1))
-    if fits and exact(model):
+    if plain and fits and exact(model):
         stepping = Stepping(model, parts, *prompts, skip, context)
         return write(stepping.prefill().argmax(-1), stepping, new, ending).transpose(0, 1)
     if context is not None:

@@ -17,11 +17,10 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor, nn
-from transformers.cache_utils import Cache
 
-from taskpoint.engine.forward import accepts, inputs_for, true_positions
 from taskpoint.engine.shared import Clock, RoomyLayer, SharedLayer, sharing
 from taskpoint.models.anatomy import Anatomy
+from taskpoint.models.library import Cache, accepts, inputs_for, true_positions
 
 Keys = tuple[Tensor, Tensor]
 """Keys and values of one layer. [R, K, tokens, D] each"""

@@ -5,21 +5,19 @@ Shapes: B batch, L tokens of one forward call, T tokens of the prompt.
 
 from __future__ import annotations
 
-import functools
-import inspect
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from taskpoint.engine.eager import hooked_eagerly
 from taskpoint.engine.plan import CutPlan
 from taskpoint.errors import PlanError
 from taskpoint.models.anatomy import Anatomy
+from taskpoint.models.library import PreTrainedModel, cache_in, parameters
 from taskpoint.models.wrapping import modules_down_to
 
 # The label that every loss of the library leaves out (torch.nn.functional.cross_entropy, ignore_index).
@@ -46,12 +44,7 @@ def trainable(model: nn.Module, parts: Anatomy, plan: CutPlan) -> Iterator[None]
 
 
 def _names(module: nn.Module) -> list[str]:
-    return _parameters(type(module).forward)
-
-
-@functools.cache
-def _parameters(forward: Callable[..., Any]) -> list[str]:
-    return list(inspect.signature(forward).parameters)[1:]
+    return list(parameters(type(module).forward))[1:]
 
 
 class _Dice:
@@ -107,7 +100,7 @@ class _Labels:
 
     def _left_out(self, labels: Tensor, given: dict[str, Any], shifted: bool) -> Tensor:
         batch, length = labels.shape  # [B, L]
-        cache, mask = given.get("past_key_values"), given.get("attention_mask")
+        cache, mask = cache_in(given), given.get("attention_mask")
         past = cache.get_seq_length() if cache is not None else 0
         gone = self._plan.hidden(past, length, batch).to(labels.device)
         if isinstance(mask, Tensor) and mask.ndim == 2 and mask.shape[1] >= past + length:

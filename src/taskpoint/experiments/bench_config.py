@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 from taskpoint.analysis.shape import ModelShape
 from taskpoint.errors import ModelError, SettingError
 from taskpoint.models.anatomy import anatomy
+from taskpoint.models.library import attention_name
 from taskpoint.models.loading import LanguageModel
 
 CONTEXTS = (128, 512, 2048)
@@ -127,7 +128,7 @@ def manifest(subject: Subject, settings: BenchConfig) -> Mapping[str, object]:
                 "family": str(model.config.get_text_config().model_type),
                 "parameters": sum(parameter.numel() for parameter in model.parameters()),
                 "dtype": str(model.dtype).removeprefix("torch."),
-                "attention": str(model.config._attn_implementation),
+                "attention": str(attention_name(model.config)),
                 "num_layers": anatomy(model).num_layers,
                 "shape": shape,
                 "machine": _machine(model.get_input_embeddings().weight.device),

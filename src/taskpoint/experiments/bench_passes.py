@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from taskpoint.engine.forward import inputs_for
 from taskpoint.engine.truncated import cut_context
 from taskpoint.errors import SettingError
+from taskpoint.models.library import cache_of, inputs_for, with_cache
 
 Clock = Callable[[], float]
 """Seconds since any moment, such as `time.perf_counter`."""
@@ -69,10 +69,10 @@ class Passes:
                 if cut is not None:
                     stack.enter_context(cut_context(self._model, cut, self._drop))
                 named = inputs_for(self._model, None, last=1) | {"use_cache": True}
-                cache = self._model(self._prompt, **named).past_key_values
+                cache = cache_of(self._model(self._prompt, **named))
                 read = self._now()
                 for step in range(self._new):
-                    self._model(self._answer[:, step, None], past_key_values=cache, use_cache=True)
+                    self._model(self._answer[:, step, None], **with_cache(self._model, cache), use_cache=True)
                 end = self._now()
         except RuntimeError as error:
             # The CPU's allocator has no class of its own for it.

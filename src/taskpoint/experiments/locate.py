@@ -17,6 +17,7 @@ from taskpoint.experiments.locate_cells import Cells, Grid
 from taskpoint.experiments.locate_result import LocateResult as LocateResult
 from taskpoint.experiments.locate_view import view_of
 from taskpoint.experiments.locate_work import Progress, Work, bisect, open_folder
+from taskpoint.models.library import attention_name
 from taskpoint.models.loading import LanguageModel
 from taskpoint.prompts.template import template as template_of
 from taskpoint.tasks.base import Item, Task
@@ -191,7 +192,7 @@ def manifest(lm: LanguageModel, task: Task, config: LocateConfig, template: str)
                 "model": lm.name,
                 "revision": lm.revision,
                 "dtype": str(model.dtype).removeprefix("torch."),
-                "attention": str(model.config._attn_implementation),
+                "attention": str(attention_name(model.config)),
                 "num_layers": lm.num_layers,
                 "shape": shape,
                 "task": task.name,

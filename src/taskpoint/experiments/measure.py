@@ -14,7 +14,6 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from taskpoint.engine.forward import inputs_for
 from taskpoint.engine.greedy import Ending, greedy
 from taskpoint.engine.read_context import read_context
 from taskpoint.engine.sweep import sweep_last_logits
@@ -23,6 +22,7 @@ from taskpoint.engine.swept import SweptContext
 from taskpoint.engine.truncated import cut_context
 from taskpoint.experiments.endings import Endings
 from taskpoint.experiments.grouping import Group, groups
+from taskpoint.models.library import inputs_for
 from taskpoint.models.loading import LanguageModel
 from taskpoint.prompts.batch import Batch, pad_left
 from taskpoint.prompts.segments import SegmentedPrompt

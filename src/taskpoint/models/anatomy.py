@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from taskpoint.errors import ModelError
 from taskpoint.models.families import KNOWN_FAMILIES, FamilyFacts
+from taskpoint.models.library import parameters
 from taskpoint.models.wrapping import check_wrapping, modules_down_to
 
 if TYPE_CHECKING:
@@ -24,11 +23,6 @@ _MAX_POSITIONS = ("max_position_embeddings", "max_seq_len", "max_target_position
 
 # Layer types whose state has already read the tokens that a cut would take away.
 _RECURRENT = ("linear_attention", "mamba", "recurrent", "conv", "rwkv", "hybrid")
-
-
-@functools.cache  # reading a signature takes as long as a small layer, and every decoding step asks
-def _parameters(forward: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
-    return inspect.signature(forward).parameters
 
 
 @dataclass(frozen=True)
@@ -67,7 +61,7 @@ class Anatomy:
 
     def layers_take(self, argument: str) -> bool:
         """Whether the layers' forward has an argument of that name."""
-        return argument in _parameters(type(self.layers[0]).forward)
+        return argument in parameters(type(self.layers[0]).forward)
 
     def index_window(self, layer: int) -> int | None:
         """Window in tokens of a layer that measures distance by cache index; None for every other layer."""
@@ -183,9 +177,9 @@ def _registered_layers(model: nn.Module, path: str, family: str) -> tuple[nn.Mod
 
 def _check_layer(layer: nn.Module, family: str) -> None:
     """Refuses layers from which no mask could hide a token."""
-    parameters = _parameters(type(layer).forward)
-    anything = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
-    if "attention_mask" not in parameters and not anything:
+    found = parameters(type(layer).forward)
+    anything = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in found.values())
+    if "attention_mask" not in found and not anything:
         raise ModelError(
             f"decoder layers of type {family!r} ({type(layer).__name__}) take no attention_mask, so no token can be "
             "hidden from them; pass a model whose layers attend under a mask"
@@ -199,7 +193,7 @@ def _attends(layers: nn.ModuleList) -> bool:
 def _given_tokens(model: nn.Module, owner: nn.Module, family: str) -> nn.Module:
     """The innermost module around the layers that is given tokens and a cache: BERT's layers lie one deeper."""
     for module in reversed(modules_down_to(model, owner)):
-        if {"input_ids", "inputs_embeds"} & set(_parameters(type(module).forward)):
+        if {"input_ids", "inputs_embeds"} & set(parameters(type(module).forward)):
             return module
     raise ModelError(
         f"no module of {type(model).__name__} (type {family!r}) takes input_ids; pass a transformers decoder"

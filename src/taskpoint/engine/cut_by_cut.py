@@ -1,0 +1,63 @@
+"""A sweep of logits, one pass a cut: where hooks of others want to find every token at its place, in rows of its own.
+
+Shapes: B batch, T tokens, N layers, r cut.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from taskpoint.engine.arguments import LayerCall, first_tensor, like_output, read_call
+from taskpoint.engine.forward import around, hooked, under_cut
+from taskpoint.engine.truncated import cut_context
+from taskpoint.models.anatomy import Anatomy, anatomy
+from taskpoint.models.library import hooked_by_others, inputs_for
+
+
+def follows_hooks(model: nn.Module) -> bool:
+    """Whether a sweep in one pass is right as far as hooks go: nobody has any on the model; else a warning says so."""
+    if not hooked_by_others(model.modules()):
+        return True
+    warnings.warn(
+        "the model is hooked, and hooks may count tokens or rows: every cut is run by itself, with as many passes",
+        stacklevel=3,
+    )
+    return False
+
+
+def logits_cut_by_cut(
+    model: nn.Module, input_ids: Tensor, drop: Tensor, attention_mask: Tensor | None, *, last: int, skip: bool
+) -> Tensor:
+    """Logits at the last positions for every cut; arguments as for `sweep_last_logits`. [N + 1, B, last, vocab]."""
+    named, parts = inputs_for(model, attention_mask, last), anatomy(model)
+    rows = []
+    for after in range(parts.num_layers + 1):
+        with _exit_at(parts, after) if skip else cut_context(model, after, drop):
+            rows.append(model(input_ids, **named).logits[:, -last:])
+    return torch.stack(rows)
+
+
+@contextmanager
+def _exit_at(parts: Anatomy, after: int) -> Iterator[None]:
+    """What enters layer r comes out of the last layer."""
+    entered: list[Tensor] = []
+
+    def note(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        entered[:] = [read_call(layer, args, kwargs).hidden]
+
+    def leave(forward: Callable[..., Any], call: LayerCall) -> Any:
+        output = forward(call.hidden, **call.named)
+        return like_output(output, entered[0].to(first_tensor(output).device))
+
+    with under_cut(parts):
+        if after == parts.num_layers:
+            yield
+            return
+        with hooked(parts.layers[after], before=note), around(parts.layers[-1], leave):
+            yield

@@ -1,0 +1,67 @@
+"""A model as it was built, for the length of a check: what it found neither depends on what ran before nor stays.
+
+Models keep things beside their weights: the distances that the last image made (Qwen2-VL and its like), the longest
+prompt so far and frequencies that go with it (dynamic rotary positions), hooks of others, dropout switched on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+from taskpoint.models.library import PreTrainedModel, without_foreign_hooks
+
+# Larger buffers (tables of positions, masks) are made once and never changed in place.
+_SMALL = 2**16
+
+
+@contextmanager
+def pristine(model: nn.Module) -> Iterator[None]:
+    """Dropout off, hooks of others off, remembered tensors forgotten; everything comes back at the end of the block."""
+    with evaluating(model), without_foreign_hooks(model), _state_kept(model):
+        forget(model)
+        yield
+
+
+def forget(model: nn.Module) -> None:
+    """Drops what a whole model, not a part of it, holds in tensors beside weights and buffers: it is of earlier calls."""
+    for module in model.modules():
+        if isinstance(module, PreTrainedModel):
+            for name in [name for name, value in vars(module).items() if isinstance(value, Tensor)]:
+                vars(module)[name] = None
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Dropout off, as a comparison needs it; every module's flag is put back."""
+    flags = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in flags:
+            module.training = training
+
+
+@contextmanager
+def _state_kept(model: nn.Module) -> Iterator[None]:
+    """Attributes and buffers of all modules are put back at the end of the block."""
+    before: list[tuple[nn.Module, dict[str, Any], dict[str, Any]]] = []
+    values: list[tuple[Tensor, Tensor]] = []
+    for module in model.modules():
+        buffers: dict[str, Any] = vars(module)["_buffers"]
+        before.append((module, dict(vars(module)), dict(buffers)))
+        values += [(b, b.clone()) for b in buffers.values() if b is not None and not b.is_meta and b.numel() <= _SMALL]
+    try:
+        yield
+    finally:
+        for module, attributes, buffers in before:
+            for holder, kept in ((vars(module), attributes), (vars(module)["_buffers"], buffers)):
+                if holder.keys() != kept.keys() or any(holder[name] is not kept[name] for name in kept):
+                    holder.clear()
+                    holder.update(kept)
+        for buffer, value in values:
+            buffer.copy_(value)

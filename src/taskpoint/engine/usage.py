@@ -1,0 +1,94 @@
+"""Cutting beside masking in what people do: `generate` with the cache that it makes, a second turn, a compiled prompt.
+
+Shapes: B batch, T tokens, S answer tokens, N layers, r cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from taskpoint.engine.compare import STEPS, Prompt
+from taskpoint.engine.plan import CutPlan
+from taskpoint.engine.pristine import forget
+from taskpoint.engine.queries import Queries, read_compiled
+from taskpoint.engine.reference import mask_context
+from taskpoint.engine.removal import removal
+from taskpoint.models.anatomy import Anatomy
+from taskpoint.models.library import cache_of, generates, with_cache
+
+_QUERY = 3
+"""Tokens of the short prompt that stand for a query; all tokens before them are compiled."""
+
+
+def used(model: nn.Module, parts: Anatomy, prompt: Prompt, masked: dict[int, Tensor]) -> Iterator[tuple[str, float]]:
+    """What was compared, at which cut, and the largest difference.
+
+    Args:
+        model: the model.
+        parts: its parts.
+        prompt: the prompt.
+        masked: by cut, what `taskpoint.engine.compare.run_masked` gives.
+    """
+    for cut, reference in masked.items():
+        if generates(model):
+            plan = CutPlan(parts.num_layers, cut, prompt.drop)
+            gone = _generated(model, prompt, removal(parts, plan))
+            hidden = _generated(model, prompt, mask_context(model, cut, prompt.drop))
+            for turn in range(len(gone)):
+                yield f"turn {turn + 1} of generate at cut {cut}", float((gone[turn] - hidden[turn]).abs().max())
+        if prompt.mask is None and not bool(prompt.drop[:, -_QUERY:].any()):
+            yield f"a compiled prompt at cut {cut}", _compiled(model, prompt, cut, reference)
+
+
+def _generated(model: Any, prompt: Prompt, context: AbstractContextManager[Any]) -> list[Tensor]:
+    """Logits of two turns, the second on the cache that the first gives back; the answers are those of the prompt."""
+    ids, turns, cache = prompt.input_ids, [], None
+    mask = torch.ones_like(ids) if prompt.mask is None else prompt.mask
+    forget(model)
+    with context:
+        for _ in range(2):
+            forced = _Forced(prompt.answer, ids.shape[1])
+            output = model.generate(
+                ids,
+                attention_mask=mask,
+                **with_cache(model, cache),
+                max_new_tokens=STEPS - 1,
+                do_sample=False,
+                num_beams=1,
+                use_cache=True,
+                eos_token_id=None,
+                pad_token_id=0,
+                logits_processor=[forced],
+                return_dict_in_generate=True,
+                output_logits=True,
+            )
+            turns.append(torch.stack(output.logits).float())
+            cache = cache_of(output)
+            ids = torch.cat([output.sequences, prompt.answer[:, :1]], dim=1)
+            mask = torch.nn.functional.pad(mask, (0, ids.shape[1] - mask.shape[1]), value=1)
+    return turns
+
+
+class _Forced:
+    """Lets `generate` write given tokens, so that a tie between two logits decides nothing."""
+
+    def __init__(self, answer: Tensor, start: int) -> None:
+        self._answer, self._start = answer, start
+
+    def __call__(self, ids: Tensor, scores: Tensor) -> Tensor:
+        token = self._answer[:, ids.shape[1] - self._start, None].to(scores.device)
+        return torch.full_like(scores, torch.finfo(scores.dtype).min).scatter(1, token, 0.0)
+
+
+def _compiled(model: nn.Module, prompt: Prompt, cut: int, masked: Tensor) -> float:
+    """Largest difference between a query after a compiled context, then its answer, and the whole prompt."""
+    ids, drop = prompt.input_ids, prompt.drop
+    context = read_compiled(model, ids[:, :-_QUERY], drop[:, :-_QUERY], cut)
+    queries = Queries(model, context, ids[:, -_QUERY:], None)
+    read = [queries.read(), *(queries.step(prompt.answer[:, step]) for step in range(STEPS))]
+    return float((torch.cat(read).float() - masked[-STEPS - 1 :].to(read[0].device)).abs().max())
