@@ -19,7 +19,7 @@ from transformers import (
 )
 
 from taskpoint.errors import ModelError, SettingError, TaskpointError, TokenizerError, UnknownNameError
-from taskpoint.models import loading
+from taskpoint.models import tokenizer as tokenizers
 from taskpoint.models.loading import load
 from taskpoint.pretrain.tokenizer import suite_texts, train_tokenizer
 from taskpoint.tasks.lexicon import subtasks
@@ -140,7 +140,7 @@ def test_tokenizers_without_offsets_are_refused(folder: Path, tmp_path: Path, mo
     bare = copied(folder, tmp_path / "bare", "config.json", "model.safetensors")
     assert "tokenizer" in refusal(TokenizerError, bare)
     slow = type("SlowTokenizer", (), {"is_fast": False})()
-    monkeypatch.setattr(loading.AutoTokenizer, "from_pretrained", lambda *_, **__: slow)
+    monkeypatch.setattr(tokenizers.AutoTokenizer, "from_pretrained", lambda *_, **__: slow)
     assert "offsets" in refusal(TokenizerError, folder)
 
 

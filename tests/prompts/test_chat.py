@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,7 +49,25 @@ DEAF = (
     "{% endif %}{% endfor %}<assistant>"
 )
 LOUD = "{{ bos_token }}{% for m in messages %}<{{ m['role'] }}>{{ m['content'] | upper }}{% endfor %}<assistant>"
-WORKING = {"heads": HEADS, "chatml": CHATML, "inst": INST, "twice": TWICE}
+# As vision-language models have them: a message is a list of parts, and a plain text is passed over without a word.
+PARTS = (
+    "{{ bos_token }}{% for m in messages %}{% if m['role'] != 'system' %}{{ m['role'].upper() + ': ' }}{% endif %}"
+    "{% for c in m['content'] | selectattr('type', 'equalto', 'image') %}<image>\n{% endfor %}"
+    "{% for c in m['content'] | selectattr('type', 'equalto', 'text') %}{{ c['text'] + ' ' }}{% endfor %}{% endfor %}"
+    "{% if add_generation_prompt %}ASSISTANT:{% endif %}"
+)
+LINES = (
+    "<|im_start|>{% for m in messages %}{{ m['role'] | capitalize }}"
+    "{% if m['content'][0]['type'] == 'image' %}:{% else %}: {% endif %}"
+    "{% for c in m['content'] %}{% if c['type'] == 'text' %}{{ c['text'] }}{% else %}<image>{% endif %}{% endfor %}"
+    "<X>\n{% endfor %}{% if add_generation_prompt %}Assistant:{% endif %}"
+)
+EITHER = (
+    "{{ bos_token }}{% for m in messages %}<H>{{ m['role'] }}\n{% if m['content'] is string %}{{ m['content'] }}"
+    "{% else %}{{ 1 / 0 }}{% endif %}<X>{% endfor %}{% if add_generation_prompt %}<H>assistant\n{% endif %}"
+)
+IN_PARTS = {"parts": PARTS, "lines": LINES}
+WORKING = {"heads": HEADS, "chatml": CHATML, "inst": INST, "twice": TWICE, "either": EITHER} | IN_PARTS
 
 TEXT = st.lists(
     st.sampled_from(
@@ -156,12 +175,21 @@ def test_a_repeated_message_is_labelled_wherever_it_stands(chat: Chat) -> None:
     assert pieces(written)["QUERY", -1, "QUESTION"] == "cowcow"
 
 
+def conversation(name: str, content: Content) -> list[dict[str, Any]]:
+    """The messages in the form that the template wants."""
+    messages: list[dict[str, Any]] = content.messages()
+    if name not in IN_PARTS:
+        return messages
+    return [message | {"content": [{"type": "text", "text": message["content"]}]} for message in messages]
+
+
 @settings(deadline=None, max_examples=60)
 @given(st.sampled_from(sorted(WORKING)), CONTENT, st.none() | TEXT)
 def test_every_message_is_found_whatever_it_says(chat: Chat, name: str, content: Content, output: str | None) -> None:
     tokenizer = chat(WORKING[name])
     written = template("chat").write(content, output, tokenizer=tokenizer)
-    asked = tokenizer.apply_chat_template(content.messages(), tokenize=False, add_generation_prompt=True)
+    messages = conversation(name, content)
+    asked = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     assert written.text == asked + (output or "")
     found = pieces(written)
     times = 2 if name == "twice" else 1
@@ -183,7 +211,7 @@ def test_every_message_is_found_whatever_it_says(chat: Chat, name: str, content:
 def test_the_model_sees_what_the_tokenizers_own_chat_call_gives(chat: Chat, name: str, content: Content) -> None:
     tokenizer = chat(WORKING[name])
     prompt = encode(tokenizer, template("chat"), content)
-    coded = tokenizer.apply_chat_template(content.messages(), add_generation_prompt=True, return_dict=True)
+    coded = tokenizer.apply_chat_template(conversation(name, content), add_generation_prompt=True, return_dict=True)
     assert prompt.ids.tolist() == coded["input_ids"]
     assert prompt.segments[0] == Segment.PREFIX
     assert prompt.segments[-1] == Segment.QUERY

@@ -1,25 +1,26 @@
-"""Loading a causal language model with its tokenizer: bundled, from a folder, or from the hub."""
+"""Loading a model that writes text, with its tokenizer: bundled, from a folder, or from the hub."""
 
 from __future__ import annotations
 
 import difflib
 import os.path
-from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from huggingface_hub import errors as hub
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+import transformers
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
-from taskpoint.errors import ModelError, SettingError, TaskpointError, TokenizerError, UnknownNameError
+from taskpoint.errors import ModelError, SettingError
 from taskpoint.models.anatomy import anatomy
 from taskpoint.models.bundled import DEFAULT, bundled_models
 from taskpoint.models.device import usable_device
+from taskpoint.models.kinds import attends_both_ways, auto_class_for, class_for, family_of, other_head
 from taskpoint.models.quiet import without_bars
+from taskpoint.models.reading import bundled_names, read_config, reading, unknown_model
+from taskpoint.models.tokenizer import read_tokenizer
 
 _DTYPES = ("auto", "float32", "bfloat16", "float16")
 
@@ -72,6 +73,8 @@ def load(
 ) -> LanguageModel:
     """Load a model.
 
+    A vision-language model is loaded as a whole, by `AutoModelForImageTextToText`, with the tokenizer of its processor.
+
     Args:
         name: None for the bundled model; the name of a bundled model; a folder; or a model id of the hub.
         dtype: Such as `"bfloat16"`; None for the one that its config names.
@@ -82,7 +85,7 @@ def load(
 
     Raises:
         UnknownNameError: A name that is neither bundled, nor a folder, nor on the hub.
-        ModelError: A folder without a model, no decoder, damaged files, or a hub that cannot be reached.
+        ModelError: A folder without a model, one that writes no text, damaged files, or a hub that cannot be reached.
         TokenizerError: No tokenizer, or one that knows no character offsets.
         SettingError: An unknown dtype or device, or both `device` and `device_map`.
     """
@@ -95,13 +98,13 @@ def load(
         where["revision"] = revision
     config: Any = from_pretrained.pop("config", None)
     if config is None:
-        config = _reading(asked, revision, lambda: AutoConfig.from_pretrained(source, **where))
-    _refuse_other_kinds(asked, config)
-    tokenizer = _tokenizer(asked, source, where)
+        config = read_config(asked, source, revision, where)
+    auto = _writer(asked, config)
+    tokenizer = read_tokenizer(asked, source, where, has_processor=auto is not AutoModelForCausalLM)
     built: dict[str, Any] = {**from_pretrained, **where, "config": config, "dtype": kind}
     # A bundled model is there at once.
     with without_bars() if asked in bundled_models() else nullcontext():
-        model = _reading(asked, revision, lambda: _complete(asked, source, built))
+        model = reading(asked, revision, lambda: _complete(asked, source, auto, built))
     if place is not None:
         model = model.to(place)
     model.eval()
@@ -132,94 +135,57 @@ def _source(name: str) -> tuple[str, bool]:
     folder = Path(os.path.expanduser(name))
     if name.strip() and folder.is_dir():
         if not (folder / "config.json").is_file():
-            raise ModelError(f"folder {name} has no config.json; expected a model saved with save_pretrained")
+            raise ModelError(f"folder {name} {_instead_of_model(folder)}; expected a model saved with save_pretrained")
         return str(folder), True
     if folder.is_file():
         raise ModelError(f"{name} is a file; expected the folder of a model saved with save_pretrained")
     if name.startswith((".", "/", "~", os.sep)) or name.endswith("/") or name.count("/") > 1 or not name.strip():
-        raise ModelError(f"there is no folder {name!r}; give an existing folder, a hub id, or one of {_names()}")
+        raise ModelError(f"there is no folder {name!r}; give an existing folder, a hub id, or one of {bundled_names()}")
     if "/" not in name and difflib.get_close_matches(name, [*known, DEFAULT], n=1, cutoff=0.6):
-        raise _unknown(name)
+        raise unknown_model(name)
     return name, False
 
 
-def _unknown(name: str) -> UnknownNameError:
-    return UnknownNameError("model", name, bundled_models(), "Or give a folder or a hub id such as owner/model.")
+def _instead_of_model(folder: Path) -> str:
+    """What is found in a folder without a config.json."""
+    if (folder / "adapter_config.json").is_file():
+        return "holds an adapter of peft alone, no model (merge the two with merge_and_unload)"
+    if (folder / "model_index.json").is_file():
+        return "holds a pipeline of diffusers (model_index.json)"
+    return "has no config.json"
 
 
-def _names() -> str:
-    return ", ".join(bundled_models()) or "none bundled"
-
-
-def _refuse_other_kinds(name: str, config: Any) -> None:
-    family = getattr(config, "model_type", type(config).__name__)
-    if getattr(config, "is_encoder_decoder", False):
-        raise ModelError(f"{name} is an encoder-decoder ({family}); expected a decoder-only causal language model")
-    # BERT and its like have a class for generation too, which attends both ways unless `is_decoder` is set.
-    if getattr(config, "is_decoder", None) is False and family in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
-        raise ModelError(f"{name} is an encoder ({family}); expected a decoder-only causal language model")
-
-
-def _complete(name: str, source: str, built: dict[str, Any]) -> PreTrainedModel:
-    """The model with all of its weights; transformers fills missing ones with random numbers."""
-    loaded: Any = AutoModelForCausalLM.from_pretrained(source, output_loading_info=True, **built)
-    model, found = loaded
-    missing = sorted(found["missing_keys"])
-    if missing:
+def _writer(name: str, config: Any) -> Any:
+    """The auto class that builds the model; whatever writes no text is refused."""
+    saved = next(iter(getattr(config, "architectures", None) or ()), "")
+    both_ways = attends_both_ways(config)
+    if both_ways is not None:
+        raise ModelError(f"{name} is {both_ways}; expected a decoder-only causal language model")
+    auto = auto_class_for(config)
+    if auto is None:
         raise ModelError(
-            f"{name} lacks {len(missing)} weights of a causal language model, such as {missing[0]}; "
-            "expected a decoder with its language-model head, saved with save_pretrained"
+            f"{name} is a model of type {family_of(config)!r}, for which transformers {transformers.__version__} has "
+            "no class that writes text; expected a causal language model, or a vision-language model"
+        )
+    gives = other_head(saved)
+    if gives is not None:
+        raise ModelError(
+            f"{name} holds a {saved}, whose head gives {gives}, not the logits of next tokens; expected "
+            f"{class_for(config) or 'a causal language model'}, saved with save_pretrained"
+        )
+    return auto
+
+
+def _complete(name: str, source: str, auto: Any, built: dict[str, Any]) -> PreTrainedModel:
+    """The model with all of its weights; transformers fills missing ones with random numbers."""
+    saved = next(iter(getattr(built["config"], "architectures", None) or ()), "")
+    model, found = auto.from_pretrained(source, output_loading_info=True, **built)
+    missing, wanted = sorted(found["missing_keys"]), type(model).__name__
+    if missing:
+        holds = f"holds a {saved}, which lacks" if saved and saved != wanted else "lacks"
+        count = "1 weight" if len(missing) == 1 else f"{len(missing)} weights"
+        raise ModelError(
+            f"{name} {holds} {count} of {wanted}, such as {missing[0]}; expected a {wanted} with its language-model "
+            "head, saved with save_pretrained"
         )
     return cast(PreTrainedModel, model)
-
-
-def _tokenizer(name: str, source: str, where: dict[str, Any]) -> PreTrainedTokenizerBase:
-    try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source, **where)
-    except Exception as error:
-        raise TokenizerError(
-            f"{name} has no tokenizer that can be loaded ({_one_line(error)}); put tokenizer.json beside the model"
-        ) from error
-    if not tokenizer.is_fast:
-        raise TokenizerError(
-            f"the tokenizer of {name} ({type(tokenizer).__name__}) gives no character offsets, which label the tokens; "
-            "expected a fast one, with a tokenizer.json"
-        )
-    return tokenizer
-
-
-def _reading(name: str, revision: str | None, read: Callable[[], Any]) -> Any:
-    """Do `read`; whatever transformers raises for files that are not there or not right becomes one line."""
-    try:
-        return read()
-    except TaskpointError:
-        raise
-    except Exception as error:
-        causes = tuple(type(cause) for cause in _chain(error))
-        if any(issubclass(cause, hub.GatedRepoError) for cause in causes):
-            raise ModelError(
-                f"{name} is gated on the hub; ask for access there and log in with `hf auth login`"
-            ) from error
-        if any(issubclass(cause, hub.RepositoryNotFoundError) for cause in causes):
-            raise _unknown(name) from error
-        if any(issubclass(cause, hub.RevisionNotFoundError) for cause in causes):
-            raise ModelError(
-                f"{name} has no revision {revision!r}; give a branch, tag or commit that it has"
-            ) from error
-        if any(issubclass(cause, (hub.LocalEntryNotFoundError, hub.OfflineModeIsEnabled)) for cause in causes):
-            raise ModelError(
-                f"{name} is neither a folder nor in the local cache, and the hub cannot be reached; "
-                f"give a folder or a bundled model ({_names()}), or connect to the network"
-            ) from error
-        raise ModelError(f"{name} cannot be loaded as a causal language model ({_one_line(error)})") from error
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 200 else f"{text[:197]}..."

@@ -6,6 +6,7 @@ import itertools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from jinja2.exceptions import TemplateError
 
@@ -57,16 +58,17 @@ class ChatTemplate(Template):
                 f"template 'chat' needs a tokenizer with a chat template, found {found}; choose another template"
             )
         messages = content.messages()
-        text = _render(tokenizer, messages)
-        literals, order = _take_apart(_render(tokenizer, _marked(messages)))
-        missing = sorted(set(range(len(messages))) - set(order))
+        frame, parts = _frame(tokenizer, messages)
+        literals, order = _take_apart(frame)
+        text = _render(tokenizer, messages, parts=parts)
+        missing = _left_out(frame, messages)
         if missing:
             raise PromptError(
                 f"the chat template leaves out message {missing[0] + 1} (role {messages[missing[0]]['role']!r}); "
                 "use instruction=False or another template"
             )
         shown = _shown(text, literals, [messages[i] for i in order])
-        header = _user_header(tokenizer)
+        header = _user_header(tokenizer, parts)
         labels = _labels(content)
         writer = Writer()
         segment, example = Segment.PREFIX, -1
@@ -88,14 +90,40 @@ class ChatTemplate(Template):
 CHAT = ChatTemplate("chat", None)
 
 
-def _render(tokenizer: Tokenizer, messages: Sequence[dict[str, str]], *, ask: bool = True) -> str:
+def _render(tokenizer: Tokenizer, messages: Sequence[dict[str, str]], *, parts: bool = False, ask: bool = True) -> str:
+    conversation: list[dict[str, Any]] = list(messages)
+    if parts:
+        conversation = [m | {"content": [{"type": "text", "text": m["content"]}]} for m in messages]
     try:
-        return str(tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=ask))
-    except TemplateError as error:
+        return str(tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=ask))
+    except (TemplateError, TypeError) as error:  # what a template does with content of another form is of any kind
         reason = " ".join(str(error).split())
         raise PromptError(
             f"the chat template refuses the conversation: {reason}; use instruction=False or another template"
         ) from error
+
+
+def _frame(tokenizer: Tokenizer, messages: Sequence[dict[str, str]]) -> tuple[str, bool]:
+    """The conversation of markers, and whether messages are lists of parts.
+
+    Templates of vision-language models may pass over every message that is a plain text, without a word.
+    """
+    marked, refused, frames = _marked(messages), [], []
+    for parts in (False, True):
+        try:
+            frames.append((_render(tokenizer, marked, parts=parts), parts))
+        except PromptError as error:
+            refused.append(error)
+            continue
+        if not _left_out(frames[-1][0], messages):
+            return frames[-1]
+    if not frames:
+        raise refused[0]
+    return min(frames, key=lambda frame: len(_left_out(frame[0], messages)))
+
+
+def _left_out(frame: str, messages: Sequence[dict[str, str]]) -> list[int]:
+    return sorted(set(range(len(messages))) - set(_take_apart(frame)[1]))
 
 
 def _marked(messages: Sequence[dict[str, str]]) -> list[dict[str, str]]:
@@ -120,11 +148,12 @@ def _shown(text: str, literals: Sequence[str], messages: Sequence[dict[str, str]
     )
 
 
-def _user_header(tokenizer: Tokenizer) -> str:
+def _user_header(tokenizer: Tokenizer, parts: bool) -> str:
     """The text that opens a user's turn, learnt from a conversation of markers; empty if it cannot be told."""
     probe = _marked([{"role": role, "content": ""} for role in ("user", "assistant", "user")])
     try:
-        longer, shorter = _render(tokenizer, probe), _render(tokenizer, probe[:2], ask=False)
+        longer = _render(tokenizer, probe, parts=parts)
+        shorter = _render(tokenizer, probe[:2], parts=parts, ask=False)
     except PromptError:
         return ""
     start, end = longer.find(_MARK.format(1)), longer.find(_MARK.format(2))

@@ -1,0 +1,8 @@
+"""Tests of models use the tiny models that the engine is tested with."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
