@@ -1,8 +1,10 @@
-"""Sentence pairs from tab-separated files."""
+"""Pairs of texts from tables: with tabs, commas and semicolons."""
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from taskpoint.errors import DataError
-from taskpoint.tasks.pairs import pairs, read_pairs
+from taskpoint.tasks.pairs import pairs, read_pairs, read_table
 from taskpoint.tasks.scoring import input_key
 
 
@@ -37,14 +39,86 @@ def test_several_translations_are_accepted_and_the_first_is_the_reference(tmp_pa
     assert task.score(item, "Allez !") == 1.0
 
 
-def test_lines_are_read_one_by_one_with_every_repetition(tmp_path: Path) -> None:
+def test_records_are_read_one_by_one_with_every_repetition(tmp_path: Path) -> None:
     path = file(tmp_path, "Go.\tVa !\n\nHi.\tSalut.\nGo.\tVa !\n")
-    assert list(read_pairs(path)) == [("Go.", "Va !"), ("Hi.", "Salut."), ("Go.", "Va !")]
+    expected = [("Go.", "Va !"), ("Hi.", "Salut."), ("Go.", "Va !")]
+    assert list(read_pairs(path)) == list(read_table(path)) == expected
 
 
-def test_quotation_marks_and_rare_line_separators_belong_to_the_text(tmp_path: Path) -> None:
-    task = pairs(file(tmp_path, '"Go, "\t"Va\r\nIt\x0cis\ta\u2028b\n\n'))
-    assert {item.input: item.answers for item in task.items()} == {'"Go, "': ('"Va',), "It is": ("a b",)}
+def test_a_corpus_has_no_header_and_keeps_every_quotation_mark(tmp_path: Path) -> None:
+    path = file(tmp_path, 'source\ttarget\n"Go, "\t"Va\r\nIt\x0cis\ta\u2028b\n\n')
+    assert list(read_pairs(path)) == [("source", "target"), ('"Go, "', '"Va'), ("It is", "a b")]
+
+
+def test_lone_quotation_marks_and_rare_line_separators_belong_to_the_text(tmp_path: Path) -> None:
+    path = file(tmp_path, '"Go, \t"Va\r\nIt\x0cis\ta\u2028b\n\nSay "no".\t5"\n"a ""b"""\t"c "" "d"\n')
+    assert list(read_table(path)) == [
+        ('"Go,', '"Va'),
+        ("It is", "a b"),
+        ('Say "no".', '5"'),
+        ('a "b"', '"c "" "d"'),
+    ]
+
+
+PAIRS = [("Go.", "Va !"), ('Say "no", now.', "Dis « non », là."), ("Go.", "Allez ! Vite !")]
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+@pytest.mark.parametrize("packed", ["", ".gz"])
+@pytest.mark.parametrize(
+    ("name", "delimiter"), [("a.csv", ","), ("a.CSV", ";"), ("a.csv", "\t"), ("a.tsv", "\t"), ("a.txt", "\t")]
+)
+def test_a_header_names_the_columns_of_every_kind_of_table(
+    tmp_path: Path, name: str, delimiter: str, packed: str, ending: str, mark: str
+) -> None:
+    for names, places in (("input output", (0, 1)), ("id Target note Source", (3, 1))):
+        header = names.split()
+        written = io.StringIO()
+        writer = csv.writer(written, delimiter=delimiter, lineterminator=ending)
+        writer.writerow(header)
+        for number, (source, target) in enumerate(PAIRS):
+            row = [str(number)] * len(header)
+            row[places[0]], row[places[1]] = source, target.replace(" ! ", " !\n")
+            writer.writerow(row)
+        assert list(read_table(file(tmp_path, mark + written.getvalue(), name + packed))) == PAIRS
+
+
+def test_the_items_of_a_spreadsheet_are_named_and_answered_as_its_cells_say(tmp_path: Path) -> None:
+    text = 'Question,Answer\r\n"Who, me?",Yes\r\n"Who, me?","""Yes"""\r\nWhy?,"Because\n\nof it"\r\n'
+    task = pairs(file(tmp_path, text, "quiz.csv"))
+    assert task.name == "pairs:quiz.csv"
+    assert {item.id: item.answers for item in task.items()} == {
+        "quiz/Who, me?": ("Yes", '"Yes"'),
+        "quiz/Why?": ("Because of it",),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a;b,c\nd,e;f\n", [("a;b", "c"), ("d", "e;f")]),
+        ("a, you;b\nc;d\n", None),  # its first record is whole with commas
+        ("a, b, you;c\nd;e\n", [("a, b, you", "c"), ("d", "e")]),
+        ("a;b\nc,d;e\n", [("a", "b"), ("c,d", "e")]),
+        ('"a;b";c\nd;"e ""f"""\n', [("a;b", "c"), ("d", 'e "f"')]),
+        ('input;output\n"a\n;b";c\n', [("a ;b", "c")]),
+        ("input,output;x\n", None),
+    ],
+)
+def test_semicolons_part_cells_only_where_commas_cannot(
+    tmp_path: Path, text: str, expected: list[tuple[str, str]] | None
+) -> None:
+    path = file(tmp_path, text, "a.csv")
+    if expected is not None:
+        assert list(read_table(path)) == expected
+        return
+    with pytest.raises(DataError):
+        list(read_table(path))
+
+
+def test_lines_that_end_with_carriage_returns_alone_are_lines(tmp_path: Path) -> None:
+    assert list(read_table(file(tmp_path, "input,output\ra,b\rc,d\r", "a.csv"))) == [("a", "b"), ("c", "d")]
 
 
 @pytest.mark.parametrize(
@@ -56,6 +130,12 @@ def test_quotation_marks_and_rare_line_separators_belong_to_the_text(tmp_path: P
         ("\tb\n", "line 1: found 1 texts in 2 columns"),
         ("a\tb\na\tc\nA!\tc\n", "2 different inputs; expected at least 2 that differ in more than case"),
         ("\n", "is empty"),
+        ("input\tFrench\nc\td\n", "line 1: 'input' is the name of an input, but no column has the name of an output"),
+        ("\nid\tinput\toutput\n1\ta\tb\n2\tc\n", "line 4: found 2 texts in 2 columns, expected the 3 of the header"),
+        ("id\tQuery\tanswer\n1\t \tb\n", "line 2: the column 'Query' is empty"),
+        ("id\tQuery\tanswer\n\n1\ta\t\n", "line 3: the column 'answer' is empty"),
+        ('a\t"b\nc"\nd\te\nf\n', "line 4: found 1 texts in 1 columns"),
+        ("input\toutput\n", "0 different inputs"),
     ],
 )
 def test_a_malformed_file_is_refused_in_one_line_with_its_place(tmp_path: Path, text: str, message: str) -> None:
@@ -64,6 +144,39 @@ def test_a_malformed_file_is_refused_in_one_line_with_its_place(tmp_path: Path, 
         pairs(path)
     assert "\n" not in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "a,b\nc,d,e\n",
+            "line 2: found 3 texts in 3 columns, expected source COMMA target; put a text with a comma in",
+        ),
+        ("a;b\nc;d;e\n", "line 2: found 3 texts in 3 columns, expected source SEMICOLON target; put"),
+        ("a\nb\n", "line 1: found 1 texts in 1 columns, expected source COMMA target"),
+        ('input,output\n"a\n\nb",c\n"d,e\n', "line 5: a quotation mark opens the field '\"d,e"),
+        ("id,source,question,answer,target\n", "line 1: the columns to ask and to answer may be"),
+    ],
+)
+def test_a_malformed_spreadsheet_is_refused_in_one_line_with_its_place(tmp_path: Path, text: str, message: str) -> None:
+    path = file(tmp_path, text, "a.csv")
+    with pytest.raises(DataError, match=message) as caught:
+        pairs(path)
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("language", ["fra", "deu", "spa", "nld"])
+def test_real_sentences_lose_the_marks_of_whole_quoted_cells_and_nothing_else(data_dir: Path, language: str) -> None:
+    path = data_dir / "tatoeba" / f"{language}.tsv.gz"
+    changed = 0
+    for plain, found in zip(read_pairs(path), read_table(path), strict=True):
+        for text, cell in zip(plain, found, strict=True):
+            if cell != text:
+                changed += 1
+                assert text == '"' + cell.replace('"', '""') + '"'
+    assert changed <= 1
 
 
 def test_a_real_file_has_one_item_for_each_source(data_dir: Path) -> None:
