@@ -48,6 +48,25 @@ def test_locate_ends_with_a_sentence_and_says_where_its_files_are(
     assert (tmp_path / "f.svg").exists()
 
 
+def test_a_table_of_ones_own_is_scored_by_the_metric_that_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    table = tmp_path / "plurals.csv"
+    table.write_text('Question;Answer\n"cat";cats\ndog;dogs\n"tree";"trees"\nhouse;houses\ncar;cars\n')
+    run_folder = tmp_path / "run"
+    words = ["locate", "--task", f"pairs:{table}", "--metric", "chrf", *SMALL, "--out", str(run_folder)]
+    code, out, err = run(capsys, monkeypatch, *words)
+    assert code == 0, err
+    assert "chrF by cut" in out
+    config = json.loads((run_folder / "config.json").read_text())["config"]
+    assert config["metric_signature"].startswith("chrF2|nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|version:")
+    assert config["metric_signature"] in (run_folder / "report.html").read_text()
+    assert run(capsys, monkeypatch, *words)[0] == 0
+    code, _, err = run(capsys, monkeypatch, *words[:3], *words[5:])
+    assert code == 2
+    assert "metric" in err
+
+
 def test_without_out_the_same_settings_find_the_same_folder(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -72,6 +91,9 @@ def test_tasks_and_models_are_listed(capsys: pytest.CaptureFixture[str], monkeyp
         (["locate", "--task", "lexcon"], "Did you mean 'lexicon'"),
         (["locate", "--task", "words:missing.json"], "missing.json"),
         (["locate", "--task", "words:{bad}"], "line 2"),
+        (["locate", "--metric", "blue"], "unknown metric 'blue'. Did you mean 'bleu'"),
+        (["locate", "--metric", "bleu:jp"], "unknown tokenizer of bleu 'jp'"),
+        (["locate", "--metric", "chrf:zh"], "chrf has no tokenizer 'zh'"),
         (["locate", "lexikon"], "Did you mean 'lexicon'"),
         (["locate", "nobody/no-such-model"], "nobody/no-such-model"),
         (["locate", "--shots", "100000"], "shots"),

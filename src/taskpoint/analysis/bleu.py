@@ -1,7 +1,7 @@
-"""Corpus BLEU from the counts of single answers, so that it can be resampled like a mean.
+"""Corpus BLEU from the counts of single answers.
 
-V variants measured on the same items, S seeds, I items, R resamples; 10 counts of an answer: its tokens, those of its
-reference, then the matching n-grams and all its n-grams, of orders 1 to 4.
+10 counts of an answer: its tokens, those of its reference, then the matching n-grams and all its n-grams, of orders 1
+to 4.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Real
 
-from taskpoint.analysis.intervals import resampled_sums
-from taskpoint.errors import SettingError
+from taskpoint.analysis.corpus import CorpusScore
 
 _ORDERS = 4
 COUNTS = 2 + 2 * _ORDERS
@@ -39,30 +38,11 @@ def bleu(counts: Real[np.ndarray, "*shape 10"]) -> Float[np.ndarray, "*shape"]:
     return found
 
 
-class CorpusBleu:
-    """The statistic of answers that are scored together: BLEU of all of them, under all seeds."""
+class CorpusBleu(CorpusScore):
+    """The statistic of answers that are scored together: BLEU of all of them."""
 
-    def checked(self, scores: Real[np.ndarray, "..."], name: str = "scores") -> Float[np.ndarray, "V S I 10"]:
-        """The counts in double precision, once they are known to be usable.
+    counts = COUNTS
 
-        Raises:
-            SettingError: Other axes, no answer at all, or a count that is NaN, infinite or negative.
-        """
-        values = np.asarray(scores, dtype=np.float64)
-        if values.ndim != 4 or values.shape[-1] != COUNTS or values.size == 0:
-            raise SettingError(
-                f"{name} need {COUNTS} counts for at least one seed and one item, found shape {values.shape}"
-            )
-        if not (np.isfinite(values) & (values >= 0)).all():
-            raise SettingError(f"{name} hold counts that are NaN, infinite or negative: count those answers again")
-        return values
-
-    def observed(self, scores: Float[np.ndarray, "V S I 10"]) -> Float[np.ndarray, " V"]:
-        """BLEU of each variant."""
-        return bleu(scores.sum(axis=(1, 2)))
-
-    def resampled(
-        self, scores: Float[np.ndarray, "V S I 10"], *, resamples: int, seed: int
-    ) -> Float[np.ndarray, "R V"]:
-        """BLEU of each variant in each replicate; the draws are those of means (`resampled_means`)."""
-        return bleu(resampled_sums(scores, resamples=resamples, seed=seed))
+    def score(self, sums: Float[np.ndarray, "*shape 10"]) -> Float[np.ndarray, "*shape"]:
+        """As `bleu`."""
+        return bleu(sums)

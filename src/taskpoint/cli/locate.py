@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from taskpoint.cli.bench import report_bench
-from taskpoint.cli.options import DeviceOption, ModelArgument, OutOption, console
+from taskpoint.cli.options import DeviceOption, MetricOption, ModelArgument, OutOption, console
 from taskpoint.errors import SettingError
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def locate(
     task_instruction: Annotated[
         str | None, typer.Option(help="Instruction line for words: and pairs:, whose files have none.")
     ] = None,
+    metric: MetricOption = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="New examples for each item.")] = False,
     controls: Annotated[bool, typer.Option(help="Zero-shot, shuffled answers, early exit.")] = True,
     batch_size: Annotated[int, typer.Option(help="Items computed, and written, at once.")] = 64,
@@ -81,7 +82,7 @@ def locate(
         controls=controls,
     )
     named = task or task_for(model)
-    asked = task_of(named, instruction=task_instruction)
+    asked = task_of(named, instruction=task_instruction, metric=metric)
     lm = load(model or model_for(named), dtype=dtype, device=device, revision=revision)
     folder = out or experiment.default_folder(lm, asked, config)
     with progress("locate", console(stderr=True)) as tell:

@@ -15,6 +15,12 @@ OutOption = Annotated[
     Path | None, typer.Option("--out", help="Folder to write to, or to continue. (default: runs/...)")
 ]
 DeviceOption = Annotated[str | None, typer.Option(help="Device, such as cpu or cuda:0. (default: cpu)")]
+MetricOption = Annotated[
+    str | None,
+    typer.Option(
+        help="exact, contains, prefix, bleu[:TOKENIZER], chrf or chrf++, each with :lc. (default: the task's)"
+    ),
+]
 
 
 def console(*, stderr: bool = False) -> Console:

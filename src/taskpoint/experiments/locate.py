@@ -198,12 +198,20 @@ def manifest(lm: LanguageModel, task: Task, config: LocateConfig, template: str)
                 "task": task.name,
                 "task_sha256": task.fingerprint(),
                 "metric": task.metric,
+                **_scoring(task, config.items),
                 **settings,
             },
             default=sorted,
         )
     )
     return plain
+
+
+def _scoring(task: Task, items: int) -> Mapping[str, str]:
+    """The metric that was asked for in place of the task's own, and the signature of a score that has one."""
+    signature = task.signature(task.items(items))
+    asked = {} if task.scoring == type(task).scoring else {"metric_name": task.scoring.name}
+    return asked if signature is None else {**asked, "metric_signature": signature}
 
 
 def default_folder(lm: LanguageModel, task: Task, settings: LocateConfig) -> Path:

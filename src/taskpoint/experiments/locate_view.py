@@ -214,6 +214,7 @@ def _settings(config: Mapping[str, Any]) -> dict[str, str]:
         "precision": config["dtype"],
         "attention": config["attention"],
         "task": config["task"],
+        "metric": config.get("metric_signature", config.get("metric_name", config["metric"])),
         "template": config["template"],
         "shots": ", ".join(map(str, config["shots"])),
         "seeds": config["seeds"],
@@ -232,6 +233,8 @@ def command(config: Mapping[str, Any]) -> str:
     if config["model"] != model_for(str(config["task"])):
         words += [str(config["model"])]
     words += ["--task", str(config["task"])]
+    if "metric_name" in config:
+        words += ["--metric", str(config["metric_name"])]
     for shots in config["shots"]:
         words += ["--shots", str(shots)]
     words += ["--seeds", str(config["seeds"]), "--items", str(config["items"]), "--template", str(config["template"])]

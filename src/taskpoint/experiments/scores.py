@@ -1,6 +1,6 @@
 """The scores of rows as arrays: those of one curve, in the order of seeds and items.
 
-C cuts, S seeds, I items; 10 counts of an answer.
+C cuts, S seeds, I items; n counts of an answer, whose number tells of which score they are.
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from taskpoint.analysis.bleu import CorpusBleu
+from taskpoint.analysis.chrf import CorpusChrf
 from taskpoint.analysis.intervals import Interval, Mean, Statistic, interval
 from taskpoint.errors import RunFolderError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_OF_COUNTS = {each.counts: each for each in (CorpusBleu(), CorpusChrf(), CorpusChrf(words=True))}
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,8 +29,8 @@ class Scores:
     """What is known of the answers of one curve, and how that becomes one score.
 
     Attributes:
-        values: By cut, seed and item: the score; or the counts, with an axis of their own. [C, S, I] or [C, S, I, 10]
-        statistic: The mean of scores, or corpus BLEU of counts.
+        values: By cut, seed and item: the score; or the counts, with an axis of their own. [C, S, I] or [C, S, I, n]
+        statistic: The mean of scores, or the corpus score of counts.
     """
 
     values: NDArray[np.float64]
@@ -47,14 +50,21 @@ def curve_scores(rows: pd.DataFrame, condition: str, shots: int, cuts: Sequence[
     """The scores of one curve, seeds and items in the order of their names.
 
     Raises:
-        RunFolderError: some rows are missing, because the run was interrupted.
+        RunFolderError: some rows are missing, because the run was interrupted, or hold counts of no known score.
     """
     found = _of_curve(rows, condition, shots, cuts)
     if not (found["counts"] != "").any():
         return Scores(_table(found, condition, cuts, "score"), Mean())
     texts = _table(found, condition, cuts, "counts")
-    counts = np.array([[int(count) for count in text.split()] for text in texts.ravel()], dtype=np.float64)
-    return Scores(counts.reshape(*texts.shape, -1), CorpusBleu())
+    each = [text.split() for text in texts.ravel()]
+    widths = sorted(set(map(len, each)))
+    if len(widths) > 1 or widths[0] not in _OF_COUNTS:
+        raise RunFolderError(
+            f"rows of {condition!r} have {' and '.join(map(str, widths))} counts; expected those of one score, "
+            f"{', '.join(map(str, _OF_COUNTS))}: give another folder with --out, or install the version that wrote them"
+        )
+    counts = np.array(each, dtype=np.float64)
+    return Scores(counts.reshape(*texts.shape, -1), _OF_COUNTS[widths[0]])
 
 
 def language_scores(rows: pd.DataFrame, condition: str, shots: int, cuts: Sequence[int]) -> Scores | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from taskpoint.report.view import ConditionView, LocateView, PartView
 
 # Metrics from 0 to 100: one decimal whatever the size, as papers print them.
-OF_HUNDRED = ("BLEU", "chrF")
+OF_HUNDRED = ("BLEU", "chrF", "chrF++")
 
 
 def score(value: float, metric: str = "") -> str:

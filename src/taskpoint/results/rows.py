@@ -37,7 +37,7 @@ class Row:
         tokens: Length of the prompt in tokens; None when not measured.
         hidden: How many of them were hidden; None when not measured.
         revision: Revision of the model; None when it has none.
-        counts: What the score of many answers at once is computed from (corpus BLEU), whole numbers with a space
+        counts: What the score of many answers at once is computed from (BLEU, chrF), whole numbers with a space
             between them; empty where that is the mean of their scores.
         language: Language of the answer; empty when unknown, or when the task is not about languages.
         in_language: 1.0 when that is the language asked for, else 0.0; None when the task is not about languages.

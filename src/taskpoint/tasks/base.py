@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from copy import copy
 from dataclasses import dataclass
 
 from taskpoint.errors import DataError, SettingError
 from taskpoint.prompts.content import Content
-from taskpoint.tasks.scoring import exact_match
+from taskpoint.tasks.metrics import EXACT, Metric
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,12 @@ class Task(ABC):
 
     Attributes:
         name: What the rows of a run call the task; it holds no folder of the user's machine.
-        metric: What ``score`` measures, in words.
+        scoring: How answers are scored; `scored_by` gives a task with another one.
         template: The name of the prompt template to use when the user names none.
     """
 
     name: str
-    metric: str = "exact match"
+    scoring: Metric = EXACT
     template: str = "qa"
 
     @abstractmethod
@@ -127,8 +129,19 @@ class Task(ABC):
     def fingerprint(self) -> str:
         """The SHA-256 (hex) of all that the task reads, wherever its files lie."""
 
+    @property
+    def metric(self) -> str:
+        """What ``score`` measures, in words."""
+        return self.scoring.label
+
+    def scored_by(self, metric: Metric) -> Task:
+        """The same task with its answers scored by another metric."""
+        other = copy(self)
+        other.scoring = metric
+        return other
+
     def score(self, item: Item, text: str) -> float:
-        """1.0 when ``text`` is one of the accepted answers, else 0.0.
+        """The score of one answer.
 
         Args:
             item: The item that was asked.
@@ -137,11 +150,7 @@ class Task(ABC):
         Raises:
             DataError: The item has no accepted answers.
         """
-        if not item.answers:
-            raise DataError(
-                f"item {item.id!r} has no accepted answers; give it 'answers' in its file to have it scored"
-            )
-        return exact_match(text, item.answers)
+        return self.scoring.score(text, self.accepted(item))
 
     def counts(self, item: Item, text: str) -> tuple[int, ...]:
         """Whole numbers that add up over answers to a score of them all; none when the score is the mean of `score`.
@@ -153,7 +162,23 @@ class Task(ABC):
         Raises:
             DataError: The item has no accepted answers.
         """
-        return ()
+        return self.scoring.counts(text, self.accepted(item))
+
+    def accepted(self, item: Item) -> tuple[str, ...]:
+        """The accepted answers of an item.
+
+        Raises:
+            DataError: It has none.
+        """
+        if not item.answers:
+            raise DataError(
+                f"item {item.id!r} has no accepted answers; give it 'answers' in its file to have it scored"
+            )
+        return item.answers
+
+    def signature(self, items: Iterable[Item]) -> str | None:
+        """Name and signature of the score of items as sacrebleu prints them; None when it is not its score."""
+        return self.scoring.signature(len(item.answers) for item in items)
 
     def asked_language(self, item: Item) -> str | None:
         """Name of the language that the answer should be in, such as ``"French"``; ``None``: not about languages."""

@@ -10,6 +10,7 @@ from taskpoint.errors import SettingError, UnknownNameError
 from taskpoint.tasks.base import Task
 from taskpoint.tasks.everyday import directions, everyday
 from taskpoint.tasks.lexicon import lexicon, subtasks
+from taskpoint.tasks.metrics import metric as metric_of
 from taskpoint.tasks.own import OwnTask
 from taskpoint.tasks.pairs import pairs
 from taskpoint.tasks.tatoeba import corpora, tatoeba
@@ -37,18 +38,27 @@ def task_names() -> tuple[str, ...]:
     )
 
 
-def task(spec: str, *, instruction: str | None = None) -> Task:
+def task(spec: str, *, instruction: str | None = None, metric: str | None = None) -> Task:
     """Load a task.
 
     Args:
         spec: One of ``task_names()``, with the path in place of FILE or DIR.
         instruction: The line that describes the task, for words and pairs, whose files have none.
+        metric: How answers are scored: ``exact``, ``contains``, ``prefix``, ``bleu[:TOKENIZER]``, ``chrf`` or
+            ``chrf++``, with ``:lc`` behind it where case does not matter; None takes the task's.
 
     Raises:
-        UnknownNameError: No such task or sub-task; the message names the nearest.
+        UnknownNameError: No such task, sub-task, metric or tokenizer; the message names the nearest.
         DataError: The file or folder is missing or malformed.
-        SettingError: A form without its file or folder, or an instruction for a task that brings its own.
+        SettingError: A form without its file or folder, an instruction for a task that brings its own, or a tokenizer
+            whose packages are not installed.
     """
+    scoring = None if metric is None else metric_of(metric)
+    found = _task(spec, instruction)
+    return found if scoring is None else found.scored_by(scoring)
+
+
+def _task(spec: str, instruction: str | None) -> Task:
     kind, colon, rest = spec.partition(":")
     if kind in _PLACES and not rest:
         form = _PLACES[kind][0]

@@ -1,4 +1,4 @@
-"""Tasks that translate sentences: one direction a sub-task, scored by BLEU."""
+"""Tasks that translate sentences: one direction a sub-task, scored by BLEU where nothing else is said."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from taskpoint.errors import DataError, UnknownNameError
 from taskpoint.tasks.base import Item
-from taskpoint.tasks.bleu import bleu_counts, sentence_bleu
 from taskpoint.tasks.language import LANGUAGES, detected_language
 from taskpoint.tasks.mapping import MappingTask, Pair, Subtask
+from taskpoint.tasks.metrics import PAPER_BLEU
 
 DIRECTIONS = tuple(direction for other in list(LANGUAGES)[1:] for direction in (("eng", other), (other, "eng")))
 """From English and into it."""
@@ -41,23 +41,17 @@ def sentence_key(text: str) -> str:
 class TranslationTask(MappingTask):
     """Sentences with accepted translations; a sub-task is called after its direction, such as ``eng-fra``."""
 
-    metric = "BLEU"
+    scoring = PAPER_BLEU
 
-    def score(self, item: Item, text: str) -> float:
-        """Sentence BLEU of ``text`` against the accepted translations, 0 to 100.
-
-        Raises:
-            DataError: The item has none.
-        """
-        return sentence_bleu(text, _translations(item))
-
-    def counts(self, item: Item, text: str) -> tuple[int, ...]:
-        """The ten numbers of ``text`` that add up over answers to what corpus BLEU is computed from (`bleu_counts`).
+    def accepted(self, item: Item) -> tuple[str, ...]:
+        """The accepted translations of an item.
 
         Raises:
-            DataError: The item has no accepted translation.
+            DataError: It has none.
         """
-        return bleu_counts(text, _translations(item))
+        if not item.answers:
+            raise DataError(f"item {item.id!r} has no accepted translation; give it one to have it scored")
+        return item.answers
 
     def asked_language(self, item: Item) -> str | None:
         """Name of the language that the item is to be translated into; ``None`` when it is not one of `LANGUAGES`."""
@@ -89,9 +83,3 @@ def chosen(name: str, directions: Sequence[Subtask], direction: str | None) -> T
     if direction not in known:
         raise UnknownNameError(f"direction of {name}", direction, known)
     return TranslationTask(f"{name}:{direction}", (known[direction],))
-
-
-def _translations(item: Item) -> tuple[str, ...]:
-    if not item.answers:
-        raise DataError(f"item {item.id!r} has no accepted translation; give it one to have it scored")
-    return item.answers

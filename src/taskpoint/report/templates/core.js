@@ -32,7 +32,7 @@ function shape(name, attributes = {}, ...children) {
 }
 
 // As wording.score and wording.percent in Python.
-const OF_HUNDRED = ["BLEU", "chrF"];
+const OF_HUNDRED = ["BLEU", "chrF", "chrF++"];
 function score(value) {
   const text = OF_HUNDRED.includes(data.metric) || Math.abs(value) >= 10 ? value.toFixed(1) : value.toFixed(2);
   return Number(text) === 0 ? text.replace("-", "") : text;
