@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from taskpoint.errors import DataError
 from taskpoint.tasks.pairs import pairs, read_pairs, read_table
@@ -165,6 +168,20 @@ def test_a_malformed_spreadsheet_is_refused_in_one_line_with_its_place(tmp_path:
         pairs(path)
     assert "\n" not in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["any.csv", "any.tsv"])
+@given(text=st.text(st.sampled_from('ab ",;\t\n\r'), max_size=30) | st.text(st.characters(exclude_categories=["Cs"])))
+def test_any_text_is_a_table_or_refused_in_one_line(
+    tmp_path_factory: pytest.TempPathFactory, name: str, text: str
+) -> None:
+    path = file(tmp_path_factory.getbasetemp(), text, name)
+    said = ""
+    try:
+        assert all(source and target for source, target in read_table(path))
+    except DataError as error:
+        said = str(error)
+    assert re.fullmatch("|.*line [1-9].*|.* is empty.*", said)  # a full stop matches no line break
 
 
 @pytest.mark.parametrize("language", ["fra", "deu", "spa", "nld"])

@@ -31,7 +31,7 @@ def bleu_counts(text: str, answers: Sequence[str], bleu: BLEU | None = None) -> 
 
 def sentence_chrf(text: str, answers: Sequence[str], chrf: CHRF) -> float:
     """ChrF of one answer against the accepted one that it is most like, 0 to 100."""
-    return float(chrf.sentence_score(text, answers).score)
+    return _chrf_scored(text, tuple(answers), chrf)
 
 
 def chrf_counts(text: str, answers: Sequence[str], chrf: CHRF) -> tuple[int, ...]:
@@ -61,11 +61,16 @@ def chrf_of(words: int = 0, *, lowercase: bool = True) -> CHRF:
     return CHRF(lowercase=lowercase, word_order=words)
 
 
-# Both scores ask for the counts of an answer, and most answers of a sweep are the same at several cuts.
+# Both scores of BLEU ask for the counts of an answer, and most answers of a sweep are the same at several cuts.
 @lru_cache(maxsize=4096)
 def _bleu_counted(text: str, answers: tuple[str, ...], bleu: BLEU) -> tuple[int, ...]:
     found = bleu.corpus_score([text], [[answer] for answer in answers])
     return (found.sys_len, found.ref_len, *map(int, found.counts), *map(int, found.totals))
+
+
+@lru_cache(maxsize=4096)
+def _chrf_scored(text: str, answers: tuple[str, ...], chrf: CHRF) -> float:
+    return float(chrf.sentence_score(text, answers).score)
 
 
 @lru_cache(maxsize=4096)

@@ -18,6 +18,8 @@ from taskpoint.tasks.bleu import bleu_counts, bleu_of, chrf_counts, chrf_of, sen
 from taskpoint.tasks.scoring import begins, contains, exact_match
 
 _TOKENIZER = "13a"
+# "spm" is an old name of flores101, which sacrebleu is about to drop.
+_TOKENIZERS = tuple(name for name in BLEU.TOKENIZERS if name != "spm")
 _LOWERCASE = "lc"
 _PACKAGES = {"ja-mecab": "'sacrebleu[ja]'", "ko-mecab": "'sacrebleu[ko]'"}
 
@@ -189,8 +191,8 @@ def metric(spec: str) -> Metric:
     if name in _CHRF:
         return _Chrf(_CHRF[name], lowercase)
     tokenizer = rest[0] if rest else _TOKENIZER
-    if tokenizer not in BLEU.TOKENIZERS:
-        raise UnknownNameError("tokenizer of bleu", tokenizer, (*BLEU.TOKENIZERS, _LOWERCASE))
+    if tokenizer not in _TOKENIZERS:
+        raise UnknownNameError("tokenizer of bleu", tokenizer, (*_TOKENIZERS, _LOWERCASE))
     found = _Bleu(tokenizer, lowercase)
     _ = found.scorer  # what is missing is told now, not after the model has answered
     return found
