@@ -27,7 +27,7 @@ def pristine(model: nn.Module) -> Iterator[None]:
 
 
 def forget(model: nn.Module) -> None:
-    """Drops what a whole model, not a part of it, holds in tensors beside weights and buffers: it is of earlier calls."""
+    """Drops the tensors that a whole model, not a part of it, keeps beside its weights: they are of earlier calls."""
     for module in model.modules():
         if isinstance(module, PreTrainedModel):
             for name in [name for name, value in vars(module).items() if isinstance(value, Tensor)]:
