@@ -9,6 +9,15 @@ if TYPE_CHECKING:
     from taskpoint.engine.sweep import sweep_logits as sweep_logits
     from taskpoint.engine.sweep_decode import sweep_generate as sweep_generate
     from taskpoint.engine.truncated import cut_context as cut_context
+    from taskpoint.errors import DataError as DataError
+    from taskpoint.errors import ModelError as ModelError
+    from taskpoint.errors import PlanError as PlanError
+    from taskpoint.errors import PromptError as PromptError
+    from taskpoint.errors import RunFolderError as RunFolderError
+    from taskpoint.errors import SettingError as SettingError
+    from taskpoint.errors import TaskpointError as TaskpointError
+    from taskpoint.errors import TokenizerError as TokenizerError
+    from taskpoint.errors import UnknownNameError as UnknownNameError
     from taskpoint.experiments.bench import bench as bench
     from taskpoint.experiments.compile import compile_prompt as compile_prompt
     from taskpoint.experiments.compile import load_prompt as load_prompt
@@ -22,6 +31,15 @@ __version__ = "0.1.0"
 
 # Public name -> module; resolved at first use, because importing torch takes seconds and `taskpoint --help` must not.
 _HOMES = {
+    "DataError": "taskpoint.errors",
+    "ModelError": "taskpoint.errors",
+    "PlanError": "taskpoint.errors",
+    "PromptError": "taskpoint.errors",
+    "RunFolderError": "taskpoint.errors",
+    "SettingError": "taskpoint.errors",
+    "TaskpointError": "taskpoint.errors",
+    "TokenizerError": "taskpoint.errors",
+    "UnknownNameError": "taskpoint.errors",
     "bench": "taskpoint.experiments.bench",
     "compile_prompt": "taskpoint.experiments.compile",
     "cut_context": "taskpoint.engine.truncated",

@@ -99,10 +99,10 @@ def report(
 ) -> None:
     """Make the report and the figures of a run folder again."""
     from taskpoint.experiments.locate_view import view_of_folder
+    from taskpoint.experiments.run_kind import BENCH, REPORTED, read_run
     from taskpoint.report.figure import save_figure
-    from taskpoint.results.folder import RunFolder
 
-    if RunFolder.read(folder).manifest.kind == "bench":
+    if read_run(folder, *REPORTED).manifest.kind == BENCH:
         report_bench(folder, figure or [])
         return
     view = view_of_folder(folder)

@@ -121,7 +121,7 @@ def run(
         work = Work(subject, settings, progress, clock)
         work.do(folder)
         rows = folder.frame()
-        view = view_of(rows, folder.manifest.config, folder.manifest.versions)
+        view = view_of(rows, folder.manifest.config, folder.versions)
     return BenchResult(rows, view, None if out is None else Path(out))
 
 

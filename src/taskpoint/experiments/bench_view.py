@@ -17,8 +17,8 @@ from taskpoint.analysis.cost import Cost, decode_cost, prefill_cost
 from taskpoint.analysis.shape import ModelShape
 from taskpoint.errors import RunFolderError, SettingError
 from taskpoint.experiments.bench_rows import CUT, DENSE, LAYOUT
+from taskpoint.experiments.run_kind import BENCH, read_run
 from taskpoint.report.bench_view import BenchLine, BenchView, Ratio
-from taskpoint.results.folder import RunFolder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,10 +30,8 @@ def view_of_folder(path: str | Path) -> BenchView:
     Raises:
         RunFolderError: there is no benchmark there, or it was interrupted before its first ratio.
     """
-    folder = RunFolder.read(path, LAYOUT)
-    if folder.manifest.kind != "bench":
-        raise RunFolderError(f"{path} holds a run of {folder.manifest.kind!r}; give the folder of a benchmark")
-    return view_of(folder.frame(), folder.manifest.config, folder.manifest.versions)
+    folder = read_run(path, BENCH, layout=LAYOUT)
+    return view_of(folder.frame(), folder.manifest.config, folder.versions)
 
 
 def view_of(rows: pd.DataFrame, config: Mapping[str, Any], versions: Mapping[str, str]) -> BenchView:

@@ -149,7 +149,7 @@ def check_target(path: Path) -> None:
     Raises:
         DataError: something else stands there.
     """
-    if path.exists() and not (path.is_file() and _is_compiled(path)):
+    if path.exists() and not (path.is_file() and is_compiled(path)):
         raise DataError(f"{str(path)!r} is there already and is no compiled prompt; give another file")
 
 
@@ -227,7 +227,8 @@ def _unreadable(path: Path, error: Exception) -> DataError:
     return DataError(f"{str(path)!r} is damaged or no compiled prompt ({reason}); {_MEND}")
 
 
-def _is_compiled(path: Path) -> bool:
+def is_compiled(path: Path) -> bool:
+    """Whether a file calls itself a compiled prompt; not whether it is whole."""
     try:
         with safe_open(path, framework="pt", device="cpu") as opened:
             return _ENTRY in (opened.metadata() or {})

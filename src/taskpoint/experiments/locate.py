@@ -174,7 +174,7 @@ def run(
             for condition, count in grid.curves():
                 bisect(work, grid, condition, count)
         rows = folder.frame()
-        view = view_of(rows, folder.manifest.config)
+        view = view_of(rows, folder.manifest.config, folder.versions)
     return LocateResult(rows, view, None if out is None else Path(out))
 
 

@@ -16,11 +16,10 @@ from taskpoint.analysis.shape import ModelShape
 from taskpoint.errors import RunFolderError
 from taskpoint.experiments.condition import PAPER_CONDITIONS, Condition, named
 from taskpoint.experiments.locate_cells import EARLY_EXIT, SHUFFLED, ZERO_SHOT
+from taskpoint.experiments.run_kind import LOCATE, read_run
 from taskpoint.experiments.scores import Scores, curve_scores, language_scores
 from taskpoint.models.bundled import model_for
 from taskpoint.report.view import AnswerView, ConditionView, ControlScore, LocateView, PartView
-from taskpoint.results.folder import RunFolder
-from taskpoint.results.manifest import library_versions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,12 +31,12 @@ def view_of_folder(path: str | Path) -> LocateView:
     Raises:
         RunFolderError: there is no run there, it is of another kind, or it was interrupted before its first curve.
     """
-    folder = RunFolder.read(path)
-    return view_of(folder.frame(), folder.manifest.config)
+    folder = read_run(path, LOCATE)
+    return view_of(folder.frame(), folder.manifest.config, folder.versions)
 
 
-def view_of(rows: pd.DataFrame, config: Mapping[str, Any]) -> LocateView:
-    """Everything that reports show, from rows and configuration.
+def view_of(rows: pd.DataFrame, config: Mapping[str, Any], versions: Mapping[str, str]) -> LocateView:
+    """Everything that reports show, from rows, configuration, and the library versions that made the rows.
 
     Raises:
         RunFolderError: the run was interrupted before its first curve was complete.
@@ -67,7 +66,7 @@ def view_of(rows: pd.DataFrame, config: Mapping[str, Any]) -> LocateView:
         answers=tuple(answers),
         settings=_settings(config),
         command=command(config),
-        versions=library_versions(),
+        versions=dict(versions),
     )
 
 

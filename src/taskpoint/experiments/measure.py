@@ -46,7 +46,8 @@ class ReferenceScores:
 
     Attributes:
         logprob: summed log-probability of its tokens, natural logarithm. [C, B]
-        rank: rank among the vocabulary of its least likely token; 0 = greedy decoding writes the reference. [C, B]
+        rank: worst rank of one of its tokens among the vocabulary, where the tokens before it are given; 0 = greedy
+            decoding writes the reference. [C, B]
     """
 
     logprob: Float[np.ndarray, "C B"]

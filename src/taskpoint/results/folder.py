@@ -49,6 +49,18 @@ class RunFolder:
         self._lock = lock
         self._parts = _checked_parts(path)
 
+    @property
+    def versions(self) -> dict[str, str]:
+        """Library versions by name that the rows were computed with; several where the run was continued with others.
+
+        Of a run without rows: those that it was begun with.
+        """
+        found: dict[str, set[str]] = {}
+        for told in self._parts.values() or [self.manifest.versions]:
+            for name, version in told.items():
+                found.setdefault(name, set()).add(version)
+        return {name: ", ".join(sorted(each, key=_in_order)) for name, each in found.items()}
+
     @classmethod
     def open(
         cls, path: str | Path, config: Mapping[str, object], kind: str = "locate", layout: Layout = ITEMS
@@ -145,14 +157,15 @@ class RunFolder:
             raise RunFolderError(
                 f"{self.path / 'rows' / name} is written already: ask has(key) before computing {key!r}"
             )
-        metadata = {_KEY: key.encode(), _VERSIONS: json.dumps(library_versions()).encode()}
+        versions = library_versions()
+        metadata = {_KEY: key.encode(), _VERSIONS: json.dumps(versions).encode()}
         sink = pa.BufferOutputStream()
         pq.write_table(self._layout.table(rows).replace_schema_metadata(metadata), sink, write_page_checksum=True)
         try:
             write_whole(self.path / "rows" / name, sink.getvalue().to_pybytes())
         except OSError as error:
             raise _unwritable(self.path, error) from None
-        self._parts.add(name)
+        self._parts[name] = versions
 
     def frame(self) -> pd.DataFrame:
         """All rows, sorted by setting and item; the same whatever the order in which they were written.
@@ -209,9 +222,9 @@ def _remove_leftovers(folder: Path) -> None:
             file.unlink(missing_ok=True)
 
 
-def _checked_parts(folder: Path) -> set[str]:
-    """Names of the parts, each with a readable end and the key that its name stands for."""
-    parts = set()
+def _checked_parts(folder: Path) -> dict[str, dict[str, str]]:
+    """Library versions by name of the part; each part with a readable end and the key that its name stands for."""
+    parts = {}
     for file in sorted((folder / "rows").glob("*.parquet")):
         try:
             metadata = pq.read_metadata(file).metadata or {}
@@ -219,8 +232,16 @@ def _checked_parts(folder: Path) -> set[str]:
             raise _damaged(file, error) from None
         if _name(metadata.get(_KEY, b"").decode("utf-8", "replace")) != file.name:
             raise RunFolderError(f"{file} was renamed or is no part of a run: move it away and run again")
-        parts.add(file.name)
+        try:
+            parts[file.name] = {str(name): str(version) for name, version in json.loads(metadata[_VERSIONS]).items()}
+        except (KeyError, ValueError, AttributeError) as error:
+            raise _damaged(file, error) from None
     return parts
+
+
+def _in_order(version: str) -> tuple[tuple[int, str], ...]:
+    """Sorts 5.9 before 5.24."""
+    return tuple((int(part or 0), rest) for part, rest in re.findall(r"(\d*)(\D*)", version))
 
 
 def _table(file: Path, schema: pa.Schema) -> pa.Table:

@@ -67,6 +67,8 @@ class Manifest:
         """
         try:
             found = json.loads(content)
+            if "schema" not in found and "model_type" in found:
+                raise RunFolderError(f"{where} is the config of a model, not of a run: give another folder")
             schema = found["schema"]
             manifest = cls(str(found["kind"]), dict(found["config"]), dict(found["versions"]))
         except (ValueError, KeyError, TypeError) as error:

@@ -28,7 +28,8 @@ class Row:
         text: What the model answered.
         score: How good the answer is, in the unit of the task's metric.
         logprob: Log-probability of the reference answer, natural logarithm; None when not measured.
-        rank: Rank of the reference's first token, 0 = the most likely one; None when not measured.
+        rank: Worst rank of a token of the reference among the vocabulary, where the tokens before it are given; 0 =
+            greedy decoding writes the reference. None when not measured.
         subtask: Part of the task that the item belongs to.
         query: The item's input.
         reference: The item's reference answer.
