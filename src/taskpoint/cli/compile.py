@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,26 +16,41 @@ verbs = typer.Typer()
 
 @verbs.command("compile")
 def compile_(
-    task: Annotated[str, typer.Option(help="Task with one set of examples, such as lexicon:english-french.")],
     out: Annotated[Path, typer.Option("--out", help="File to write, such as fr.safetensors.")],
+    task: Annotated[
+        str | None,
+        typer.Option(help="Task with one set of examples, such as lexicon:english-french. (default: that of --from)"),
+    ] = None,
     after: Annotated[
         int | None, typer.Option(help="Layer from which on nothing hidden is seen; `taskpoint locate` finds it.")
     ] = None,
     from_run: Annotated[
-        Path | None, typer.Option("--from", help="Take that layer from this run folder of `taskpoint locate`.")
+        Path | None,
+        typer.Option("--from", help="Take that layer, and all that is not named here, from this run of locate."),
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Bundled model, folder or hub id. (default: as locate)")] = None,
-    shots: Annotated[int, typer.Option(help="Examples in the prompt.")] = 5,
+    model: Annotated[
+        str | None, typer.Option(help="Bundled model, folder or hub id. (default: that of --from, or as locate)")
+    ] = None,
+    shots: Annotated[int | None, typer.Option(help="Examples in the prompt. (default: those of --from, or 5)")] = None,
     seed: Annotated[int, typer.Option(help="Draw of the examples.")] = 0,
-    hide: Annotated[str, typer.Option(help="What is hidden: examples; instruction,examples; ...")] = "examples",
-    instruction: Annotated[bool, typer.Option(help="Whether the prompt has an instruction.")] = True,
-    template: Annotated[str | None, typer.Option(help="Prompt template. (default: the task's)")] = None,
+    hide: Annotated[
+        str | None,
+        typer.Option(help="What is hidden: examples; instruction,examples; ... (default: as in --from, or examples)"),
+    ] = None,
+    instruction: Annotated[
+        bool | None, typer.Option(help="Whether the prompt has an instruction. (default: as in --from, or no)")
+    ] = None,
+    template: Annotated[
+        str | None, typer.Option(help="Prompt template. (default: that of --from, or the task's)")
+    ] = None,
     task_instruction: Annotated[
         str | None, typer.Option(help="Instruction line for words: and pairs:, whose files have none.")
     ] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16. (default: the model's)")] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="float32, bfloat16 or float16. (default: that of --from, or the model's)")
+    ] = None,
     device: DeviceOption = None,
-    revision: Annotated[str | None, typer.Option(help="Revision of a hub model.")] = None,
+    revision: Annotated[str | None, typer.Option(help="Revision of a hub model. (default: that of --from)")] = None,
 ) -> None:
     """Read a prompt's context once and keep it, for `taskpoint generate`."""
     if (after is None) == (from_run is None):
@@ -42,23 +58,38 @@ def compile_(
             "compile needs one of --after LAYER and --from RUN_DIR; `taskpoint locate` finds the layer, and its run "
             "folder can be given to --from"
         )
+    if from_run is None and task is None:
+        raise SettingError("compile --after LAYER needs --task; `taskpoint tasks` lists them")
     from taskpoint.experiments.compile import compile_prompt
     from taskpoint.experiments.compiled_file import check_target
     from taskpoint.experiments.condition import Condition
-    from taskpoint.experiments.recognised import recognised_after
+    from taskpoint.experiments.recognised import recognised
     from taskpoint.models.bundled import model_for
     from taskpoint.models.loading import load
     from taskpoint.tasks.registry import task as task_of
 
     check_target(out)
-    condition = Condition(hide, instruction)
-    asked = task_of(task, instruction=task_instruction)
-    lm = load(model or model_for(task), dtype=dtype, device=device, revision=revision)
-    layer = after if after is not None else recognised_after(str(from_run), lm.name, condition, shots)
-    prompt = compile_prompt(lm, asked, shots, seed, after=layer, hide=hide, instruction=instruction, template=template)
+    given: dict[str, Any] = {"hide": hide, "instruction": instruction, "shots": shots}
+    given = {name: value for name, value in given.items() if value is not None}
+    if from_run is not None:
+        found = recognised(from_run, **given)
+        found.check_model(model or found.model)
+        asked = found.asked(task_instruction) if task is None else task_of(task, instruction=task_instruction)
+        model, dtype, revision = found.model, dtype or found.dtype, revision or found.revision
+        template, after = template or found.template, found.after
+        given = {"hide": found.condition.hide, "instruction": found.condition.instruction, "shots": found.shots}
+    else:
+        asked = task_of(str(task), instruction=task_instruction)
+    lm = load(model or model_for(str(task)), dtype=dtype, device=device, revision=revision)
+    with warnings.catch_warnings(record=True) as told:
+        prompt = compile_prompt(lm, asked, seed=seed, after=after, template=template, **given)
+    for warning in told:
+        typer.echo(f"taskpoint: {warning.message}", err=True)
     path = prompt.save(out)
-    tokens, hidden = len(prompt.context.tokens), int(prompt.context.drop.sum())
-    typer.echo(f"{tokens} tokens of context, {hidden} of them gone from layer {layer} of {lm.num_layers} on")
+    recipe, tokens, hidden = prompt.recipe, len(prompt.context.tokens), int(prompt.context.drop.sum())
+    label = Condition(recipe.hide, recipe.instruction is not None).label
+    typer.echo(f"{recipe.task}, {recipe.shots} shots, {label}:")
+    typer.echo(f"{tokens} tokens of context, {hidden} of them gone from layer {recipe.after} of {lm.num_layers} on")
     typer.echo(f"prompt: {path}")
 
 

@@ -33,7 +33,10 @@ def models(
         typer.echo("Any decoder of transformers can be given as a folder or hub id; --check MODEL tries one.")
         return
     from taskpoint.engine.check import check as check_model
+    from taskpoint.engine.finite import check_finite
     from taskpoint.models.loading import load
 
-    verdict = check_model(load(check).model)
+    model = load(check).model
+    check_finite(model)
+    verdict = check_model(model)
     typer.echo(str(verdict))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from transformers import PreTrainedModel
 
+from taskpoint.engine.finite import check_finite
 from taskpoint.experiments.bench_config import BenchConfig, Subject, fitted, manifest
 from taskpoint.experiments.bench_passes import Clock
 from taskpoint.experiments.bench_rows import LAYOUT
@@ -94,7 +95,7 @@ def bench(
 
     Raises:
         SettingError: the settings do not fit the model or each other, or its memory.
-        ModelError: the model cannot be cut.
+        ModelError: the model cannot be cut, or computes NaN or infinity.
         RunFolderError: `out` holds a run of another configuration.
     """
     config = BenchConfig(
@@ -117,6 +118,7 @@ def run(
 ) -> BenchResult:
     """Runs `bench` with a configuration; arguments and errors as there."""
     settings = fitted(subject, config)
+    check_finite(subject.model)
     with _open(out, manifest(subject, settings)) as folder:
         work = Work(subject, settings, progress, clock)
         work.do(folder)

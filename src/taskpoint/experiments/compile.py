@@ -13,6 +13,7 @@ from taskpoint.errors import DataError, ModelError, PromptError, SettingError, T
 from taskpoint.experiments.compiled_file import CompiledFile, Origin, Recipe, read_compiled
 from taskpoint.experiments.compiled_prompt import CompiledPrompt, read_context
 from taskpoint.experiments.condition import Condition
+from taskpoint.experiments.finite import check_prompts
 from taskpoint.models.fingerprint import ModelFingerprint, model_fingerprint, tokenizer_fingerprint
 from taskpoint.models.loading import LanguageModel
 from taskpoint.prompts.encode import check_length, encode_many
@@ -41,7 +42,7 @@ def compile_prompt(
     *,
     after: int | None,
     hide: str = "examples",
-    instruction: bool = True,
+    instruction: bool = False,
     template: str | None = None,
 ) -> CompiledPrompt:
     """Reads the context of a task once, for any number of queries.
@@ -64,7 +65,7 @@ def compile_prompt(
     Raises:
         SettingError: `after` or `hide` do not fit, or the task has sub-tasks, of which one must be named.
         PromptError: too few examples, no instruction, or nothing before the query that could be read in advance.
-        ModelError: the model cannot be cut exactly.
+        ModelError: the model cannot be cut exactly, or computes NaN or infinity.
     """
     cut = _checked_after(after, lm.num_layers)
     selector = parse_selector(Condition(hide, instruction).hide)
@@ -84,6 +85,7 @@ def compile_prompt(
     stable = stable_prefix(prompts, hidden)
     if not stable.hidden.any():
         raise PromptError(f"hide={selector.text!r} hides no token of a prompt with {shots} shots")
+    check_prompts(lm, prompts[:1])
     served = (stable.begins(prompt, mask) for prompt, mask in zip(prompts, hidden, strict=True))
     recipe = Recipe(
         task=task.name,

@@ -15,10 +15,13 @@ import torch
 from jaxtyping import Bool, Int64
 
 from taskpoint.engine.batches import in_batches
+from taskpoint.engine.finite import watching
 from taskpoint.engine.prefix import CompiledContext, compile_context, prefix_generate
 from taskpoint.errors import PromptError, SettingError
 from taskpoint.experiments.compiled_file import CompiledFile, Recipe, write_compiled
 from taskpoint.experiments.endings import Endings
+from taskpoint.experiments.finite import check_prompts
+from taskpoint.experiments.placing import device_of
 from taskpoint.models.loading import LanguageModel
 from taskpoint.prompts.encode import check_length, encode_many
 from taskpoint.prompts.segments import SegmentedPrompt
@@ -101,6 +104,7 @@ class CompiledPrompt:
         Raises:
             SettingError: `queries` is no list of texts, or a number is below 1.
             PromptError: prompt and answer do not fit the model's positions.
+            ModelError: the model computes NaN or infinity.
         """
         return [answer.text for answer in self.answers(queries, max_new_tokens, batch_size)]
 
@@ -115,16 +119,17 @@ class CompiledPrompt:
         texts = [""] * len(prompts)
         # Queries of like length together: a batch costs as much as its longest.
         order = sorted((place for place, yes in enumerate(served) if yes), key=lambda place: len(prompts[place]))
-        parts = in_batches(
-            len(order),
-            batch_size,
-            lambda rows: self._continue(self.context, [prompts[place] for place in order[rows]], max_new_tokens),
-        )
-        found = [text for part in parts for text in self._endings.texts(part)]
-        for place, text in zip(order, found, strict=True):
-            texts[place] = text
-        for place in (place for place, yes in enumerate(served) if not yes):
-            texts[place] = self._whole(prompts[place], hidden[place], max_new_tokens)
+        with watching(self.lm.model, lambda: check_prompts(self.lm, prompts)):
+            parts = in_batches(
+                len(order),
+                batch_size,
+                lambda rows: self._continue(self.context, [prompts[place] for place in order[rows]], max_new_tokens),
+            )
+            found = [text for part in parts for text in self._endings.texts(part)]
+            for place, text in zip(order, found, strict=True):
+                texts[place] = text
+            for place in (place for place, yes in enumerate(served) if not yes):
+                texts[place] = self._whole(prompts[place], hidden[place], max_new_tokens)
         return [Answer(text, yes) for text, yes in zip(texts, served, strict=True)]
 
     def check(self, queries: Sequence[str], max_new_tokens: int = 50) -> None:
@@ -196,10 +201,3 @@ def read_context(
     device = device_of(lm)
     tokens, drop = torch.from_numpy(ids)[None].to(device), torch.from_numpy(hidden)[None].to(device)
     return compile_context(lm.model, tokens, drop, after)
-
-
-def device_of(lm: LanguageModel) -> torch.device:
-    """Where a model takes its tokens."""
-    device: torch.device = lm.model.get_input_embeddings().weight.device  # type: ignore[assignment]
-    # Offloaded weights stand nowhere; the hooks that bring them in take the tokens along.
-    return torch.device("cpu") if device.type == "meta" else device

@@ -50,7 +50,7 @@ class LocateConfig:
 
     shots: tuple[int, ...] = (5,)
     seeds: int = 3
-    conditions: tuple[Condition, ...] = (Condition("examples", True),)
+    conditions: tuple[Condition, ...] = (Condition("examples", False),)
     cuts: tuple[int, ...] | Literal["all", "bisect"] = "all"
     items: int = DEFAULT_ITEMS
     fresh: bool = False
@@ -77,7 +77,7 @@ def locate(
     shots: int | Sequence[int] = 5,
     seeds: int = 3,
     hide: str | Sequence[str] = "examples",
-    instruction: bool | Sequence[bool] = True,
+    instruction: bool | Sequence[bool] = False,
     items: int | None = None,
     cuts: Cuts = None,
     out: str | Path | None = None,
@@ -97,7 +97,8 @@ def locate(
         shots: worked examples in the prompt; several numbers give several curves.
         seeds: number of draws of examples (paper A uses up to 4).
         hide: what is hidden from layer r on; several selectors give several curves.
-        instruction: whether the prompt has an instruction; `(False, True)` measures both.
+        instruction: whether the prompt has an instruction; `(False, True)` measures both. With one in sight there is
+            often nothing left to recognise in the examples.
         items: test items at most; None takes 200, or all where there are fewer.
         cuts: "all" (or None), a list of cuts, or "bisect": only the cuts that a bisection needs, which trusts that no
             score falls again above the point that it finds.
@@ -115,7 +116,7 @@ def locate(
 
     Raises:
         SettingError, PromptError, DataError: the settings do not fit the task or each other.
-        ModelError: the model cannot be cut.
+        ModelError: the model cannot be cut, or computes NaN or infinity.
         RunFolderError: `out` holds a run of another configuration.
     """
     config = LocateConfig(
@@ -162,6 +163,7 @@ def run(
     grid = Grid(config.conditions, config.shots, config.seeds, blocks, layers, _can_shuffle(task, items, config))
     first_seed = dataclasses.replace(grid, seeds=1)
     cells.check(cell for condition, count in grid.curves() for cell in first_seed.curve_cells(condition, count, ()))
+    cells.check_finite(next(first_seed.curve_cells(*next(grid.curves()), ())))
     with open_folder(out, manifest(lm, task, config, template.name)) as folder:
         work = Work(folder, cells, progress)
         if cuts is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ from jaxtyping import Bool
 
 from taskpoint.errors import PromptError
 from taskpoint.experiments.condition import Condition, named
+from taskpoint.experiments.finite import check_prompts
 from taskpoint.experiments.measure import Measure, ReferenceScores
 from taskpoint.models.loading import LanguageModel
 from taskpoint.prompts.content import Content
@@ -28,6 +29,9 @@ EARLY_EXIT: Final = "early exit"
 
 # An answer longer than every reference by this much is wrong anyway; the report still shows how it goes on.
 _SPARE_TOKENS = 4
+
+# Prompts that are read before anything is written. All others are looked at as they are measured.
+_TRIED = 8
 
 
 @dataclass(frozen=True)
@@ -137,21 +141,32 @@ class Cells:
             for prompt in self._asked(cell, self._contents(cell)):
                 self._hidden(cell, prompt)
 
+    def check_finite(self, cell: Cell) -> None:
+        """Reads some prompts of a cell without a cut, so that a model that computes no numbers costs no result.
+
+        Raises:
+            ModelError: it gives NaN or infinity.
+        """
+        some = replace(cell, items=cell.items[:_TRIED])
+        check_prompts(self._lm, self._asked(some, self._contents(some)))
+
     def rows(self, cell: Cell) -> list[Row]:
         """The rows of a cell, cut by cut.
 
         Raises:
+            ModelError: the model gives NaN or infinity.
             PromptError: a prompt is too long for the model, has too few examples, or lacks what is to be hidden.
         """
         contents = self._contents(cell)
         asked = self._asked(cell, contents)
-        answered = encode_many(self._lm.tokenizer, self._template, contents, [item.answers[0] for item in cell.items])
         hidden = [self._hidden(cell, prompt) for prompt in asked]
         scores: ReferenceScores | None = None
         if cell.kind == EARLY_EXIT:
             texts = self._measure.exit_answers(asked, cell.cuts)
         else:
             texts = self._measure.answers(asked, hidden, cell.cuts)
+            references = [item.answers[0] for item in cell.items]
+            answered = encode_many(self._lm.tokenizer, self._template, contents, references)
             scores = self._measure.reference(answered, [self._hidden(cell, prompt) for prompt in answered], cell.cuts)
         return [
             Row(

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from taskpoint.analysis.recognition import recognition_point
+from taskpoint.errors import ModelError
 from taskpoint.experiments.condition import Condition
 from taskpoint.experiments.locate_cells import Cell, Cells, Grid
 from taskpoint.experiments.scores import curve_scores
@@ -26,7 +27,11 @@ def open_folder(out: str | Path | None, config: Mapping[str, object]) -> Iterato
     """
     if out is not None:
         with RunFolder.open(out, config) as folder:
-            yield folder
+            try:
+                yield folder
+            except ModelError:  # the model is at fault; the next one may come with other settings
+                folder.forget()
+                raise
         return
     with tempfile.TemporaryDirectory() as temporary, RunFolder.open(temporary, config) as folder:
         yield folder

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from taskpoint.engine.finite import nowhere
 from taskpoint.engine.greedy import Ending, greedy
 from taskpoint.engine.read_context import read_context
 from taskpoint.engine.sweep import sweep_last_logits
@@ -21,7 +22,9 @@ from taskpoint.engine.sweep_decode import sweep_generate
 from taskpoint.engine.swept import SweptContext
 from taskpoint.engine.truncated import cut_context
 from taskpoint.experiments.endings import Endings
+from taskpoint.experiments.finite import check_prompts
 from taskpoint.experiments.grouping import Group, groups
+from taskpoint.experiments.placing import device_of
 from taskpoint.models.library import inputs_for
 from taskpoint.models.loading import LanguageModel
 from taskpoint.prompts.batch import Batch, pad_left
@@ -108,7 +111,11 @@ class Measure:
     def reference(
         self, prompts: Sequence[SegmentedPrompt], hidden: Sequence[_Mask], cuts: Sequence[int]
     ) -> ReferenceScores:
-        """Log-probability and rank of the OUTPUT segment of each prompt under each cut."""
+        """Log-probability and rank of the OUTPUT segment of each prompt under each cut.
+
+        Raises:
+            ModelError: the model computes NaN or infinity.
+        """
         logprob = np.zeros((len(cuts), len(prompts)))
         rank = np.zeros((len(cuts), len(prompts)), dtype=np.int64)
         lengths = torch.tensor([len(prompt) - prompt.prompt_length for prompt in prompts])
@@ -120,6 +127,9 @@ class Measure:
                 some = slice(start, start + step)
                 rows = list(asked.rows[some])
                 found = self._scores(asked, some, lengths[rows], cuts, last)
+                if np.isnan(found.logprob).any():  # one NaN or infinity among the logits makes all of a row's NaN
+                    check_prompts(self._lm, [prompts[row] for row in rows])
+                    raise nowhere(self._lm.model, "under a cut, though not without one")
                 logprob[:, rows], rank[:, rows] = found.logprob, found.rank
         return ReferenceScores(logprob, rank)
 
@@ -145,7 +155,7 @@ class Measure:
 
     def _asked(self, prompts: Sequence[SegmentedPrompt], hidden: Sequence[_Mask], swept: bool) -> Iterator[_Asked]:
         """The prompts in batches; in a sweep those that begin alike share what they begin with."""
-        device: torch.device = self._lm.model.get_input_embeddings().weight.device  # type: ignore[assignment]
+        device = device_of(self._lm)
         for group in groups(prompts, hidden) if swept else [Group(tuple(range(len(prompts))), 0)]:
             start, first = group.context, group.rows[0]
             context = self._context(prompts[first].ids[:start], hidden[first][:start], device) if start else None

@@ -135,6 +135,11 @@ class RunFolder:
             self._lock.release()
             self._lock = None
 
+    def forget(self) -> None:
+        """Takes back a run that has no rows, so that one with other settings may begin in the folder."""
+        if self._lock is not None and not self._parts:
+            (self.path / "config.json").unlink(missing_ok=True)
+
     def has(self, key: str) -> bool:
         """Whether the part of this key is written."""
         return _name(key) in self._parts
