@@ -199,29 +199,6 @@ def test_generate_answers_a_file_shows_how_far_it_is_and_goes_on(
     assert "0 queries answered, 2 had been before" in said
 
 
-def test_compile_takes_the_layer_from_a_run_of_locate(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    import taskpoint as tp
-
-    folder, out = tmp_path / "run", tmp_path / "prompt.safetensors"
-    named = {"shots": 2, "seeds": 1, "items": 24, "cuts": [5], "instruction": (False, True), "controls": False}
-    point = tp.locate(tp.load(), tp.task("lexicon"), out=folder, **named).point
-    assert point.layer is not None
-    words = [*COMPILE, "--from", str(folder), "--out", str(out)]
-    code, said, _ = run(capsys, monkeypatch, *words, "--no-instruction")
-    assert code == 0
-    assert f"from layer {point.layer} of 12 on" in said
-    for more, expected in (
-        ([], "no recognition point for examples hidden, instruction visible"),
-        (["--no-instruction", "--shots", "3"], "has not measured examples hidden, no instruction with 3 shots"),
-        (["--no-instruction", "--from", str(tmp_path)], "no run"),
-    ):
-        code, _, err = run(capsys, monkeypatch, *words, *more)
-        assert code == 2
-        assert expected in err
-
-
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
@@ -229,6 +206,7 @@ def test_compile_takes_the_layer_from_a_run_of_locate(
         ([*COMPILE, "--after", "9", "--from", "runs/x", "--out", "{new}"], "one of --after"),
         ([*COMPILE, "--after", "13", "--out", "{new}"], "from 0 to 12"),
         ([*COMPILE, "--after", "9"], "--out"),
+        (["compile", "--after", "9", "--out", "{new}"], "needs --task"),
         ([*COMPILE, "--after", "9", "--hide", "query", "--out", "{new}"], "hides the query"),
         ([*COMPILE, "--after", "9", "--out", "{text}"], "is no compiled prompt"),
         (["compile", "--task", "lexicon:plurals", "--after", "9", "--out", "{new}"], "Did you mean 'lexicon:plural'"),

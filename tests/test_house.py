@@ -91,6 +91,27 @@ def test_every_public_name_is_there() -> None:
         assert getattr(taskpoint, name) is not None
 
 
+def test_every_kind_of_error_is_a_public_name() -> None:
+    import taskpoint
+    from taskpoint import errors
+
+    kinds = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, Exception)}
+    assert "TaskpointError" in kinds
+    assert kinds <= set(taskpoint.__all__) <= set(dir(taskpoint))
+    for name in kinds:
+        assert getattr(taskpoint, name) is getattr(errors, name)
+
+
+def test_type_checkers_see_every_public_name_where_it_is() -> None:
+    import taskpoint
+
+    tree = ast.parse((SRC / "__init__.py").read_text())
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    seen = {alias.name: node.module for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    seen.pop("Any", None)
+    assert seen == taskpoint._HOMES
+
+
 @pytest.mark.parametrize("name", ["plan.py", "truncated.py"])
 def test_the_two_files_that_explain_the_engine_stay_short(name: str) -> None:
     assert len((SRC / "engine" / name).read_text().splitlines()) < 250

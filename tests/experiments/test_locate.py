@@ -18,12 +18,14 @@ import torch
 import taskpoint as tp
 from taskpoint.analysis.recognition import recognition_point
 from taskpoint.errors import ModelError, PromptError, RunFolderError, SettingError, TaskpointError
+from taskpoint.experiments import locate_cells
 from taskpoint.experiments.condition import PAPER_CONDITIONS, Condition, conditions
 from taskpoint.experiments.locate import LocateResult
+from taskpoint.experiments.locate_cells import Cell, Cells
 from taskpoint.experiments.locate_view import view_of_folder
 from taskpoint.experiments.scores import curve_scores
 from taskpoint.models.loading import LanguageModel
-from taskpoint.prompts.encode import encode
+from taskpoint.prompts.encode import encode, encode_many
 from taskpoint.prompts.selector import parse_selector
 from taskpoint.prompts.template import template
 
@@ -103,6 +105,39 @@ def test_rank_zero_means_that_greedy_decoding_writes_the_reference(small_run: Lo
     assert (rows.loc[rows["text"] == rows["reference"], "rank"] == 0).mean() > 0.99
     assert (rows.loc[rows["rank"] > 0, "text"] != rows.loc[rows["rank"] > 0, "reference"]).mean() > 0.99
     assert (rows["logprob"] <= 0).all()
+
+
+def test_rank_is_the_worst_one_of_the_tokens_of_the_reference(lm: LanguageModel, small_run: LocateResult) -> None:
+    task, form = tp.task("lexicon"), template("qa")
+    rows = small_run.rows[(small_run.rows["condition"] == "examples") & (small_run.rows["cut"] == N)]
+    rows = rows.set_index(["seed", "item"])
+    several = 0
+    for item in task.items(24):
+        prompt = encode(lm.tokenizer, form, task.content(item, 3, 1, instruction=False), item.answers[0])
+        logits = lm.model(torch.from_numpy(prompt.ids)[None]).logits[0, prompt.prompt_length - 1 : -1]
+        answer = torch.from_numpy(prompt.ids[prompt.prompt_length :])
+        above = [int((each > each[token]).sum()) for each, token in zip(logits, answer, strict=True)]
+        assert rows.loc[(1, item.id), "rank"] == max(above)
+        several += len(above) > 1 and above[0] != max(above)
+    assert several, "some references go wrong behind their first token"
+
+
+def test_early_exit_encodes_no_reference_that_it_does_not_score(
+    lm: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[bool] = []
+
+    def counting(tokenizer, form, contents, answers=None):
+        encoded.append(answers is not None)
+        return encode_many(tokenizer, form, contents, answers)
+
+    monkeypatch.setattr(locate_cells, "encode_many", counting)
+    task = tp.task("lexicon:plural")
+    cells = Cells(lm, task, template("qa"), task.items(4), fresh=False, new=3)
+    for kind, references in (("early exit", [False]), ("cut", [False, True]), ("zero-shot", [False, True])):
+        encoded.clear()
+        cells.rows(Cell(kind, Condition("examples", False), 2, 0, 0, task.items(4), (0, N)))
+        assert encoded == references, kind
 
 
 def test_hidden_counts_the_tokens_of_the_examples(small_run: LocateResult) -> None:
@@ -259,7 +294,7 @@ def test_a_task_without_instruction_says_how_to_ask_it(lm: LanguageModel, tmp_pa
     file = tmp_path / "words.json"
     file.write_text(json.dumps({"cat": "cats", "dog": "dogs", "hat": "hats"}))
     with pytest.raises(PromptError, match="instruction"):
-        tp.locate(lm, tp.task(f"words:{file}"), shots=1, seeds=1)
+        tp.locate(lm, tp.task(f"words:{file}"), shots=1, seeds=1, instruction=True)
 
 
 def test_conditions_are_read_and_the_paper_has_five() -> None:
@@ -278,7 +313,8 @@ def test_the_zero_shot_control_lacks_what_is_hidden() -> None:
 
 
 def test_a_hidden_instruction_is_held_against_prompts_without_it(lm: LanguageModel) -> None:
-    found = tp.locate(lm, tp.task("lexicon"), shots=3, seeds=1, hide="instruction,examples", items=20, cuts=[1])
+    named = {"hide": "instruction,examples", "instruction": True}
+    found = tp.locate(lm, tp.task("lexicon"), shots=3, seeds=1, items=20, cuts=[1], **named)
     assert "zero-shot" in set(found.rows["condition"])
     assert found.point.layer is not None
     assert found.point.zero_shot is not None

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from taskpoint.errors import RunFolderError, SettingError
 from taskpoint.results import atomic
+from taskpoint.results import folder as folder_module
 from taskpoint.results.folder import RunFolder
 from taskpoint.results.rows import COLUMNS, DTYPES, Row, cell_key
 
@@ -320,3 +321,35 @@ def test_settings_that_json_cannot_hold_are_refused_and_paths_are_text(tmp_path)
         RunFolder.open(tmp_path, {"share": float("nan")})
     with RunFolder.open(tmp_path, {"data": Path("words.json")}) as folder:
         assert folder.manifest.config == {"data": "words.json"}
+
+
+def test_versions_are_those_that_made_the_rows(tmp_path, monkeypatch):
+    def here(**versions):
+        monkeypatch.setattr(folder_module, "library_versions", lambda: {"python": "3.11.7", **versions})
+
+    here(torch="2.10.0")
+    with RunFolder.open(tmp_path, CONFIG) as folder:
+        assert folder.versions == dict(folder.manifest.versions), "nothing is computed yet"
+        folder.write("one", rows(0))
+    here(torch="2.9.1")
+    with RunFolder.open(tmp_path, CONFIG) as folder:
+        assert folder.versions["torch"] == "2.10.0"
+        folder.write("two", rows(1))
+        assert folder.versions["torch"] == "2.9.1, 2.10.0"
+    here(torch="2.13.0")
+    assert RunFolder.read(tmp_path).versions == {"python": "3.11.7", "torch": "2.9.1, 2.10.0"}
+
+
+def test_a_run_without_rows_can_be_taken_back_and_one_with_rows_cannot(tmp_path):
+    with RunFolder.open(tmp_path, CONFIG) as folder:
+        folder.forget()
+    with RunFolder.open(tmp_path, {**CONFIG, "another": 1}) as folder:
+        folder.write("one", rows(0))
+        folder.forget()
+    assert RunFolder.read(tmp_path).manifest.config["another"] == 1
+
+
+def test_the_config_of_a_model_is_no_damaged_run(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}', encoding="utf-8")
+    with pytest.raises(RunFolderError, match="of a model, not of a run"):
+        RunFolder.read(tmp_path)

@@ -75,8 +75,8 @@ def watching(model: nn.Module, explain: Callable[[], None]) -> Iterator[None]:
 
     Args:
         model: the model.
-        explain: raises what a user is told, by `check_finite` on the prompts; where it finds nothing, the model computes
-            NaN in decoding alone.
+        explain: raises what a user is told, by `check_finite` on the prompts; where it finds nothing, only what was
+            written after them gives NaN.
 
     Raises:
         ModelError: as soon as a call gave such logits.

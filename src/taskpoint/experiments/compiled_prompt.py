@@ -136,6 +136,14 @@ class CompiledPrompt:
         """Refuses what `generate` would refuse, without answering anything; errors as there."""
         self._encoded(queries, max_new_tokens)
 
+    def check_model(self, query: str) -> None:
+        """Reads the whole prompt of a query without a cut.
+
+        Raises:
+            ModelError: the model computes NaN or infinity.
+        """
+        check_prompts(self.lm, self._encoded([query], 1))
+
     def serves(self, query: str) -> bool:
         """Whether the compiled context serves a query: its prompt begins with the same tokens."""
         (prompt,) = self._encoded([query], 1)

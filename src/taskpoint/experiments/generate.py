@@ -59,6 +59,7 @@ def generate_file(
     Raises:
         DataError: the queries cannot be read.
         PromptError: a query is too long for the model.
+        ModelError: the model computes NaN or infinity.
         RunFolderError: `out` holds answers of another prompt or other queries, or is damaged.
         SettingError: a number is below 1.
     """
@@ -77,6 +78,8 @@ def generate_file(
     blocks = [asked[start : start + batch_size] for start in range(0, len(asked), batch_size)]
     for block in blocks if prompt.lm.max_positions is not None else ():
         _check(prompt, block, source, max_new_tokens)
+    for query in asked[:1]:
+        prompt.check_model(query.text)
     with LineFile.open(target, config, "generate") as file:
         done = _done(file, asked)
         whole = 0

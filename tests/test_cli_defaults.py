@@ -1,0 +1,135 @@
+"""What is not named means the same on the command line and in Python."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import taskpoint as tp
+from taskpoint.cli import main
+from taskpoint.experiments import bench as bench_module
+from taskpoint.experiments import compile as compile_module
+from taskpoint.experiments import generate as generate_module
+from taskpoint.experiments import locate as locate_module
+from taskpoint.experiments.compiled_prompt import CompiledPrompt
+from taskpoint.models import loading
+from taskpoint.pretrain import lexicon as lexicon_module
+from taskpoint.pretrain import translator as translator_module
+
+
+class _CalledError(Exception):
+    """Raised in place of the work."""
+
+
+def called(
+    monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, call: Callable[[], object]
+) -> inspect.BoundArguments:
+    """The arguments that a function is called with, its defaults filled in."""
+    signature = inspect.signature(getattr(owner, name))
+    caught: list[inspect.BoundArguments] = []
+
+    def instead(*args: Any, **kwargs: Any) -> None:
+        caught.append(signature.bind(*args, **kwargs))
+        raise _CalledError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, name, instead)
+        with pytest.raises(_CalledError):
+            call()
+    (bound,) = caught
+    bound.apply_defaults()
+    return bound
+
+
+def line(monkeypatch: pytest.MonkeyPatch, *words: str) -> Callable[[], None]:
+    monkeypatch.setattr(sys, "argv", ["taskpoint", *words])
+    return main
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("compiled") / "plural.safetensors"
+    return tp.compile_prompt(tp.load(), tp.task("lexicon:plural"), after=9).save(path)
+
+
+def test_locate(monkeypatch: pytest.MonkeyPatch) -> None:
+    typed = called(monkeypatch, locate_module, "run", line(monkeypatch, "locate")).arguments
+    written = called(monkeypatch, locate_module, "run", lambda: tp.locate(tp.load(), tp.task("lexicon"))).arguments
+    assert typed["config"] == written["config"] == locate_module.LocateConfig()
+    assert typed["task"].fingerprint() == written["task"].fingerprint()
+    assert typed["lm"].name == written["lm"].name
+
+
+def test_bench(monkeypatch: pytest.MonkeyPatch) -> None:
+    typed = called(monkeypatch, bench_module, "run", line(monkeypatch, "bench")).arguments
+    written = called(monkeypatch, bench_module, "run", lambda: tp.bench(tp.load())).arguments
+    assert typed["config"] == written["config"] == bench_module.BenchConfig()
+    assert typed["subject"].name == written["subject"].name
+
+
+def test_compile(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["compile", "--task", "lexicon:plural", "--after", "9", "--out", "never.safetensors"]
+    typed = called(monkeypatch, compile_module, "compile_prompt", line(monkeypatch, *words)).arguments
+    lm, task = tp.load(), tp.task("lexicon:plural")
+    signature = inspect.signature(tp.compile_prompt)
+    written = signature.bind(lm, task, after=9)
+    written.apply_defaults()
+    objects = ("lm", "task")
+    assert {k: v for k, v in typed.items() if k not in objects} == {
+        k: v for k, v in written.arguments.items() if k not in objects
+    }
+
+
+def test_an_instruction_is_written_only_where_it_is_asked_for() -> None:
+    for function in (tp.locate, tp.compile_prompt):
+        assert inspect.signature(function).parameters["instruction"].default is False
+
+
+def test_generate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, compiled: Path) -> None:
+    lm = tp.load()
+    prompt = tp.load_prompt(compiled, lm)
+    ask = ["generate", "--prompt", str(compiled)]
+    typed = called(monkeypatch, CompiledPrompt, "generate", line(monkeypatch, *ask, "--query", "cat")).arguments
+    written = called(monkeypatch, CompiledPrompt, "generate", lambda: prompt.generate(["cat"])).arguments
+    assert {k: v for k, v in typed.items() if k != "self"} == {k: v for k, v in written.items() if k != "self"}
+    queries = tmp_path / "queries.jsonl"
+    queries.write_text('"cat"\n')
+    typed = called(
+        monkeypatch, generate_module, "generate_file", line(monkeypatch, *ask, "--queries", str(queries))
+    ).arguments
+    defaults = inspect.signature(generate_module.generate_file).bind(prompt, queries)
+    defaults.apply_defaults()
+    for name in ("out", "max_new_tokens", "batch_size"):
+        assert typed[name] == defaults.arguments[name]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["locate"],
+        ["bench"],
+        ["compile", "--task", "lexicon:plural", "--after", "9", "--out", "never.safetensors"],
+        ["models", "--check", "lexicon"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_models_are_loaded_as_load_does(monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
+    typed = called(monkeypatch, loading, "load", line(monkeypatch, *words)).arguments
+    written = inspect.signature(loading.load).bind()
+    written.apply_defaults()
+    assert typed.pop("name") in (None, "lexicon"), "the model that load takes by itself"
+    assert {"name": None, **typed} == written.arguments
+
+
+def test_pretrain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    out = str(tmp_path / "out")
+    typed = called(monkeypatch, lexicon_module, "run", line(monkeypatch, "pretrain", "lexicon", "--out", out))
+    assert typed.arguments["config"] == lexicon_module.PretrainLexicon(Path(out))
+    words = ["pretrain", "translator", "--data", str(tmp_path), "--out", out]
+    typed = called(monkeypatch, translator_module, "run", line(monkeypatch, *words))
+    assert typed.arguments["config"] == translator_module.PretrainTranslator(Path(out), tmp_path)
