@@ -88,7 +88,7 @@ def test_what_overflows_in_half_precision_is_sound_in_the_precision_that_is_name
 def test_a_weight_too_large_for_float16_is_mended_by_another_precision() -> None:
     model = llama()
     model.model.layers[1].self_attn.o_proj.weight.data[0, 0] = 1e6
-    with pytest.raises(ModelError, match="o_proj.weight' holds infinity: float16 holds no number above 65504"):
+    with pytest.raises(ModelError, match=r"o_proj\.weight' holds infinity: float16 holds no number above 65504"):
         check_finite(model.to(torch.float16))
 
 
@@ -133,8 +133,7 @@ def test_watching_stops_at_the_first_call_and_lets_the_reason_be_told() -> None:
     calls = []
     model.register_forward_hook(lambda *_: calls.append(1))
     with pytest.raises(ModelError, match="layer 3"), watching(model, lambda: check_finite(model, ids)):
-        for _ in range(3):
-            model(ids)
-    assert len(calls) <= 2, "one call, and one to see where"
+        model(ids)
+    assert len(calls) == 2, "one call, and one to see where"
     with pytest.raises(ModelError, match="while it writes an answer"), watching(model, lambda: None):
         model(ids)

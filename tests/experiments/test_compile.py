@@ -132,7 +132,9 @@ def test_a_chat_template_can_be_compiled(chat: str) -> None:
     lm = merging_lm()
     lm.tokenizer.chat_template = chat
     task = tp.task(TASK)
-    prompt = tp.compile_prompt(lm, task, shots=2, after=1, hide="instruction,examples", template="chat")
+    prompt = tp.compile_prompt(
+        lm, task, shots=2, after=1, hide="instruction,examples", instruction=True, template="chat"
+    )
     queries = [item.input for item in task.items(6)]
     answers = prompt.answers(queries, NEW)
     assert any(answer.compiled for answer in answers)

@@ -107,21 +107,6 @@ def test_rank_zero_means_that_greedy_decoding_writes_the_reference(small_run: Lo
     assert (rows["logprob"] <= 0).all()
 
 
-def test_rank_is_the_worst_one_of_the_tokens_of_the_reference(lm: LanguageModel, small_run: LocateResult) -> None:
-    task, form = tp.task("lexicon"), template("qa")
-    rows = small_run.rows[(small_run.rows["condition"] == "examples") & (small_run.rows["cut"] == N)]
-    rows = rows.set_index(["seed", "item"])
-    several = 0
-    for item in task.items(24):
-        prompt = encode(lm.tokenizer, form, task.content(item, 3, 1, instruction=False), item.answers[0])
-        logits = lm.model(torch.from_numpy(prompt.ids)[None]).logits[0, prompt.prompt_length - 1 : -1]
-        answer = torch.from_numpy(prompt.ids[prompt.prompt_length :])
-        above = [int((each > each[token]).sum()) for each, token in zip(logits, answer, strict=True)]
-        assert rows.loc[(1, item.id), "rank"] == max(above)
-        several += len(above) > 1 and above[0] != max(above)
-    assert several, "some references go wrong behind their first token"
-
-
 def test_early_exit_encodes_no_reference_that_it_does_not_score(
     lm: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

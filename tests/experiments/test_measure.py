@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+import torch
 
 import taskpoint as tp
 from taskpoint.experiments import grouping, measure
@@ -92,3 +93,16 @@ def test_the_context_of_a_test_set_is_read_once(lm: LanguageModel, monkeypatch: 
     monkeypatch.setattr(layer, "forward", lambda x, **named: (read.append(x.shape[1]), forward(x, **named))[1])
     one.answers(asked[8:], hidden(asked[8:]), tuple(range(13)))
     assert max(read) < min(len(prompt) for prompt in asked)
+
+
+def test_rank_is_the_worst_one_of_the_tokens_of_the_reference(lm: LanguageModel) -> None:
+    task = tp.task("lexicon:plural")
+    contents = [task.content(item, 3, 0, instruction=False) for item in task.items(4)]
+    given = encode_many(lm.tokenizer, QA, contents, ["cats, houses", "dogs", "old friends", "7 towers"])
+    nothing = [np.zeros(len(prompt), dtype=bool) for prompt in given]
+    found = Measure(lm, QA, 4).reference(given, nothing, (12,)).rank[0]
+    for prompt, rank in zip(given, found, strict=True):
+        with torch.no_grad():
+            logits = lm.model(torch.from_numpy(prompt.ids)[None]).logits[0, prompt.prompt_length - 1 : -1]
+        answer = torch.from_numpy(prompt.ids[prompt.prompt_length :])
+        assert rank == max(int((each > each[token]).sum()) for each, token in zip(logits, answer, strict=True))
