@@ -172,7 +172,7 @@ def test_the_examples_are_those_that_the_seed_gives_every_other_query(lm: Langua
     shown = {source for source, _ in prompt.recipe.examples}
     others = [item for item in task.items() if item.input not in shown]
     assert len(others) == len(task.items()) - 4
-    assert all(task.content(item, 4, 2) == prompt.recipe.content(item.input) for item in others)
+    assert all(task.content(item, 4, 2, instruction=False) == prompt.recipe.content(item.input) for item in others)
 
 
 def test_layers_above_the_cut_keep_nothing_of_what_is_hidden(lm: LanguageModel) -> None:

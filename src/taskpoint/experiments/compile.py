@@ -68,12 +68,13 @@ def compile_prompt(
         ModelError: the model cannot be cut exactly, or computes NaN or infinity.
     """
     cut = _checked_after(after, lm.num_layers)
-    selector = parse_selector(Condition(hide, instruction).hide)
+    selector = parse_selector(hide)
     if Segment.QUERY in selector.needs:
         raise SettingError(
             f"hide={selector.text!r} hides the query, which is not there yet when the prompt is compiled; hide "
             "examples or the instruction, or use cut_context"
         )
+    Condition(selector.text, instruction)  # refuses what does not fit
     context = task.context(shots, seed, instruction=instruction)
     form = template_of(template or task.template)
     probes = [*(item.input for item in task.items(_TASK_PROBES)), *_PROBES]
