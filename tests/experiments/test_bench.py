@@ -206,7 +206,7 @@ def test_a_folder_of_other_settings_or_another_machine_is_refused(subject, tmp_p
 
 def test_a_folder_of_another_experiment_holds_no_benchmark(tmp_path):
     RunFolder.open(tmp_path, {}, "locate").close()
-    with pytest.raises(RunFolderError, match="holds a run of 'locate'"):
+    with pytest.raises(RunFolderError, match="holds a run of `taskpoint locate`"):
         view_of_folder(tmp_path)
     config = {"shape": "unknown", "batch": [1], "context": [8], "cuts": [1]}
     with (
