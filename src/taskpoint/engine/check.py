@@ -39,6 +39,7 @@ from taskpoint.engine.soundness import layers_run, unsound
 from taskpoint.engine.usage import used
 from taskpoint.errors import ModelError
 from taskpoint.models.anatomy import Anatomy, anatomy
+from taskpoint.models.heads import HeadKind, head_of
 from taskpoint.models.library import attention_name, is_untested, tested_range
 
 _TOKENS, _SHRUNK = 12, 40
@@ -76,7 +77,7 @@ def check(model: nn.Module) -> CheckResult:
     """Compares cutting with masking on short prompts.
 
     Args:
-        model: any transformers decoder with a language-model head.
+        model: any transformers decoder; without a language-model head its hidden states are compared.
 
     Returns:
         The verdict; `exact` is up to 1e-4 of the largest logit in float32, 8 roundings in half precision, and to a
@@ -87,6 +88,8 @@ def check(model: nn.Module) -> CheckResult:
         PlanError: the model is under a cut.
     """
     parts = anatomy(model)
+    if head_of(model).kind is not HeadKind.LANGUAGE_MODEL:
+        model = parts.decoder  # whatever stands on its hidden states
     with under_cut(parts):
         pass  # it must not be under one, and its attention must be one that can be cut
     with torch.no_grad(), pristine(model):
@@ -155,6 +158,7 @@ class _Checking:
         self._share = 1e-2 if eps < 1e-5 else 1e-1  # as a share of what hiding changes
         self._one, self._ragged = prompts(model, _TOKENS)
         self._worst, self._where = 0.0, ""
+        self._headed = head_of(model).kind is HeadKind.LANGUAGE_MODEL
 
     def masks_hide(self) -> None:
         """Makes sure of the slow path.
@@ -189,13 +193,13 @@ class _Checking:
         changed = run_masked(self._model, self._one, 0) - ordinary
         effect = float(changed.abs().max() / max(1.0, float(ordinary.abs().max())))
         for prompt in (self._one, self._ragged):
-            self._compare(prompt, self._cuts, people=True)
+            self._compare(prompt, self._cuts, sweeps=self._headed, people=self._headed)
         lengths = declared_lengths(self._parts, _TOKENS)
         shown = [name for name in lengths if self._shows(name, ordinary)]
         for name in shown:  # one at a time: a small window would leave nothing for a small number of keys to choose
             with shrunk(self._parts, name):
                 for prompt in prompts(self._model, self._fitting(_SHRUNK)):
-                    self._compare(prompt, self._cuts, f" with {name} made small")
+                    self._compare(prompt, self._cuts, f" with {name} made small", sweeps=self._headed)
         unseen = {name: length for name, length in lengths.items() if name not in shown}
         tokens = self._long(unseen.values())
         if tokens > _TOKENS:

@@ -20,7 +20,7 @@ from taskpoint.engine.removal import removal
 from taskpoint.engine.riding import ride
 from taskpoint.engine.stepping import Stepping, can_step
 from taskpoint.models.anatomy import Anatomy
-from taskpoint.models.library import cache_of, inputs_for, with_cache
+from taskpoint.models.library import cache_of, inputs_for, read_out, with_cache
 
 STEPS = 3
 
@@ -87,18 +87,21 @@ def _random_ids(model: nn.Module, rows: int, tokens: int, different: int | None 
 
 
 def run(model: nn.Module, prompt: Prompt, context: AbstractContextManager[Any]) -> Tensor:
-    """Logits of the kept prompt tokens, one after the other, then of every decoding step: [kept + B * S, vocab]."""
+    """Logits (of a decoder without a head: hidden states) of the kept tokens, then of every decoding step.
+
+    [kept + B * S, vocab]
+    """
     forget(model)
     with context:
         output = model(prompt.input_ids, **inputs_for(model, prompt.mask) | {"use_cache": True})
-        logits = [output.logits[prompt.kept]]
+        logits = [read_out(output)[prompt.kept]]
         for step in range(STEPS):
             seen = None if prompt.mask is None else torch.nn.functional.pad(prompt.mask, (0, step + 1), value=1)
             named = inputs_for(model, seen) | with_cache(model, cache_of(output)) | {"use_cache": True}
             if "position_ids" in named:
                 named["position_ids"] = named["position_ids"][:, -1:]
             output = model(prompt.answer[:, step : step + 1], **named)
-            logits.append(output.logits[:, -1])
+            logits.append(read_out(output)[:, -1])
     return torch.cat(logits).float()
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from taskpoint.engine.forward import hooked
 from taskpoint.errors import ModelError
 from taskpoint.models.anatomy import anatomy
+from taskpoint.models.library import inputs_for
 
 # Tokens of the prompt that is read where the caller has none.
 _TOKENS = 16

@@ -13,7 +13,8 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from taskpoint.errors import PlanError
-from taskpoint.models.library import accepts, cache_of, inputs_for, with_cache
+from taskpoint.models.anatomy import anatomy
+from taskpoint.models.library import DynamicCache, accepts, inputs_for, with_cache
 
 # A row leaves at the cost of copying what the others hold; it is paid when a quarter of the rows can go.
 _LEAVE_AT = 0.75
@@ -96,7 +97,8 @@ class _Plain:
 
     def __init__(self, model: nn.Module, mask: Tensor | None) -> None:
         self._model, self._mask = model, mask
-        self._cache: Any = None
+        # Made here, because not every decoder makes one when it is asked to cache.
+        self._cache: Any = DynamicCache(config=anatomy(model).config)
         self._read = 0
 
     def read(self, input_ids: Tensor) -> Tensor:
@@ -107,7 +109,6 @@ class _Plain:
         elif accepts(self._model, "position_ids"):  # told, because some models count on from the last image otherwise
             named["position_ids"] = torch.arange(start, self._read, device=input_ids.device).expand_as(input_ids)
         output = self._model(input_ids, **named, **with_cache(self._model, self._cache))
-        self._cache = cache_of(output)
         logits: Tensor = output.logits
         return logits[:, -1]
 

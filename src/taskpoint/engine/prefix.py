@@ -20,6 +20,7 @@ from taskpoint.engine.queries import Queries, read_compiled
 from taskpoint.engine.sharing_check import takes_apart
 from taskpoint.errors import ModelError, PlanError
 from taskpoint.models.anatomy import anatomy
+from taskpoint.models.heads import check_head
 
 
 @torch.inference_mode()
@@ -41,6 +42,7 @@ def compile_context(
         PlanError: `after` or `drop` do not fit, or the model is under a cut.
         ModelError: the model cannot be cut exactly.
     """
+    check_head(model)
     parts = anatomy(model)
     if tokens.shape != drop.shape or tokens.shape[0] != 1 or not tokens.numel():
         raise PlanError(

@@ -19,6 +19,7 @@ from taskpoint.engine.sharing_check import takes_apart
 from taskpoint.engine.swept import Keys, SweptContext
 from taskpoint.errors import PlanError
 from taskpoint.models.anatomy import anatomy
+from taskpoint.models.heads import check_head
 from taskpoint.models.library import Cache, DynamicLayer, hooked_by_others, inputs_for, with_cache
 
 
@@ -38,6 +39,7 @@ def read_context(model: nn.Module, tokens: Int[Tensor, "1 T"], drop: Bool[Tensor
         PlanError: the shapes do not fit, or the model is under a cut.
         ModelError: the model's layers are not found.
     """
+    check_head(model)
     parts = anatomy(model)
     if tokens.shape != drop.shape or tokens.shape[0] != 1 or not tokens.numel():
         raise PlanError(

@@ -19,7 +19,7 @@ from taskpoint.engine.compare import Prompt
 from taskpoint.engine.forward import hooked
 from taskpoint.engine.reference import mask_context
 from taskpoint.models.anatomy import Anatomy
-from taskpoint.models.library import inputs_for
+from taskpoint.models.library import inputs_for, read_out
 
 # Tokens at the end of the prompt that are exchanged to see whether earlier ones notice.
 _LATER = 3
@@ -81,5 +81,4 @@ def _change(model: nn.Module, parts: Anatomy, prompt: Prompt, cut: int, context:
 
 
 def _logits(model: nn.Module, ids: Tensor) -> Tensor:
-    logits: Tensor = model(ids, **inputs_for(model, None)).logits
-    return logits.float()
+    return read_out(model(ids, **inputs_for(model, None))).float()

@@ -19,6 +19,7 @@ from taskpoint.engine.riding import ride
 from taskpoint.engine.swept import SweptContext
 from taskpoint.errors import PlanError
 from taskpoint.models.anatomy import anatomy
+from taskpoint.models.heads import check_head
 
 
 @torch.inference_mode()
@@ -79,6 +80,7 @@ def sweep_last_logits(
         PlanError: the masks or `last` do not fit the prompts, or the model is under a cut.
         ModelError: the model's layers are not found or take arguments that are not known.
     """
+    check_head(model)
     parts = anatomy(model)
     check_masks(input_ids, drop, attention_mask)
     if not 1 <= last <= input_ids.shape[1]:

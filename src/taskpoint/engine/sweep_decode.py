@@ -24,6 +24,7 @@ from taskpoint.engine.sweep import check_masks, sweep_last_logits
 from taskpoint.engine.swept import SweptContext
 from taskpoint.engine.truncated import cut_context
 from taskpoint.models.anatomy import Anatomy, anatomy
+from taskpoint.models.heads import check_head
 
 
 @torch.inference_mode()
@@ -63,6 +64,7 @@ def sweep_generate(
         PlanError: the masks do not fit the prompts, or the model is under a cut.
         ModelError: the model's layers are not found or take arguments that are not known.
     """
+    check_head(model)
     parts = anatomy(model)
     check_masks(input_ids, drop, attention_mask)
     check_new(max_new_tokens)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskpoint.errors import ModelError
 from taskpoint.models.families import KNOWN_FAMILIES, FamilyFacts
+from taskpoint.models.kinds import attends_both_ways
 from taskpoint.models.library import parameters
 from taskpoint.models.wrapping import check_wrapping, modules_down_to
 
@@ -88,8 +89,9 @@ def anatomy(model: nn.Module) -> Anatomy:
     config: Any = getattr(model, "config", None)
     if config is None or not hasattr(config, "get_text_config"):
         raise ModelError(f"{type(model).__name__} has no transformers config; pass a transformers decoder")
-    if getattr(config, "is_encoder_decoder", False):
-        raise ModelError(f"{type(model).__name__} is an encoder-decoder; pass a decoder-only causal language model")
+    both_ways = attends_both_ways(config)
+    if both_ways is not None:
+        raise ModelError(f"{type(model).__name__} is {both_ways}; pass a decoder-only causal language model")
     text = config.get_text_config()
     family = str(getattr(text, "model_type", type(model).__name__))
     facts = KNOWN_FAMILIES.get(family, FamilyFacts())
@@ -126,6 +128,11 @@ def _check_config(config: Any, family: str, facts: FamilyFacts) -> None:
             f"models of type {family!r} share keys between layers (num_kv_shared_layers="
             f"{config.num_kv_shared_layers}): layers above a cut would read keys from below it; pass a model whose "
             "layers have keys of their own"
+        )
+    if (states := getattr(config, "altup_num_inputs", 1) or 1) > 1:
+        raise ModelError(
+            f"models of type {family!r} keep {states} states of every token between layers (altup_num_inputs), of "
+            "which a cut knows one; pass a model with one hidden state a token"
         )
     # "vision" is both ways among the tokens of one image alone.
     if getattr(config, "use_bidirectional_attention", None) in (True, "all"):

@@ -163,6 +163,13 @@ def cache_of(output: Any) -> Any:
     return next((part for part in parts if isinstance(part, Cache)), None)
 
 
+def read_out(output: Any) -> Tensor:
+    """The logits of a model's output; of a decoder without a head its hidden states after the last layer. [B, T, V]."""
+    logits = getattr(output, "logits", None)
+    found: Tensor = output.last_hidden_state if logits is None else logits
+    return found
+
+
 # ---------------------------------------------------------------- attention
 
 
