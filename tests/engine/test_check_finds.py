@@ -9,6 +9,7 @@ import torch
 import transformers as hf
 from families import CONFIGS, FEW_LAYERS, PROMPTS, VOCAB, inside, randomised, untouched
 from toys import (
+    AheadAttention,
     BuiltInAttention,
     CountingAttention,
     DeclaredAttention,
@@ -103,7 +104,7 @@ def bert(**named: Any) -> Any:
     ("model", "reason"),
     [
         (lambda: toy("toy_unsound", RecurrentAttention), "keeps a state beside attention"),
-        (bert, "attends to later tokens"),
+        (lambda: toy("toy_ahead", AheadAttention), "attends to later tokens"),
     ],
 )
 def test_where_masks_do_not_hide_the_model_is_refused(model: Any, reason: str) -> None:

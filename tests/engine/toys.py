@@ -33,6 +33,16 @@ class CountingAttention(LlamaAttention):
         return super().forward(hidden_states, attention_mask=mask, **named)
 
 
+class AheadAttention(LlamaAttention):
+    """Looks at later tokens of a call, in every other way like its mask."""
+
+    def forward(self, hidden_states: Any, *, attention_mask: Any = None, **named: Any) -> Any:
+        if attention_mask is not None:
+            attention_mask = attention_mask | attention_mask.any(-2, keepdim=True)
+        self.is_causal = False
+        return super().forward(hidden_states, attention_mask=attention_mask, **named)
+
+
 class FarCountingAttention(CountingAttention):
     """The same, with a window that 12 tokens do not show."""
 
