@@ -28,7 +28,7 @@ from families import (
 
 from taskpoint.engine.reference import mask_context
 from taskpoint.engine.truncated import cut_context
-from taskpoint.models.library import cache_of, with_cache
+from taskpoint.models.library import cache_of, replays_calls, with_cache
 
 
 def prefill(model: Any, prompt: Prompt, **named: Any) -> torch.Tensor:
@@ -167,6 +167,8 @@ def test_gradient_checkpointing_passes_the_same_gradients() -> None:
     for checkpointing in (False, True):
         if checkpointing:
             getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)()
+            if replays_calls(model.model.layers[0]):
+                pytest.skip("this version runs whole calls of layers again: refused, see test_training.py")
         model.zero_grad()
         with cut_context(model, 2, prompt.drop):
             prefill(model, prompt, use_cache=False).log_softmax(-1)[:, 7].sum().backward()

@@ -17,7 +17,7 @@ from taskpoint.engine.eager import hooked_eagerly
 from taskpoint.engine.plan import CutPlan
 from taskpoint.errors import PlanError
 from taskpoint.models.anatomy import Anatomy
-from taskpoint.models.library import PreTrainedModel, cache_in, parameters
+from taskpoint.models.library import PreTrainedModel, cache_in, parameters, replays_calls, tested_range
 from taskpoint.models.wrapping import modules_down_to
 
 # The label that every loss of the library leaves out (torch.nn.functional.cross_entropy, ignore_index).
@@ -32,7 +32,7 @@ def trainable(model: nn.Module, parts: Anatomy, plan: CutPlan) -> Iterator[None]
     cut; the others are left out, as if they were -100.
 
     Raises:
-        PlanError: a layer in training mode draws random numbers.
+        PlanError: a layer in training mode draws random numbers, or would run again in backward without the cut.
     """
     watch = _Dice(parts)
     with ExitStack() as stack:
@@ -55,6 +55,11 @@ class _Dice:
         self._before = threading.local()
 
     def begin(self, decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if torch.is_grad_enabled() and any(map(replays_calls, self._parts.layers)):
+            raise PlanError(
+                "gradient checkpointing runs layers again in backward, where nothing is cut; call "
+                f"model.gradient_checkpointing_disable(), or install transformers 5.23 or later ({tested_range()})"
+            )
         self._before.states = self._states() if self._training() else None
 
     def end(self, decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:

@@ -227,6 +227,15 @@ def true_positions(attention_mask: Tensor) -> Tensor:
     return (attention_mask.long().cumsum(-1) - 1).masked_fill(attention_mask == 0, 0)
 
 
+def replays_calls(layer: nn.Module) -> bool:
+    """Whether gradient checkpointing is on and would run the layer's whole call again in backward, hooks included.
+
+    Since transformers 5.23 it runs the layer's own forward alone.
+    """
+    whole = any("__call__" in vars(kind) for kind in type(layer).__mro__ if kind is not nn.Module)
+    return whole and bool(getattr(layer, "gradient_checkpointing", False)) and layer.training
+
+
 # ---------------------------------------------------------------- other people's code on a model
 
 # Hooks of these see to it that a model computes what it should (offloading, capturing of states, adapters), whatever
