@@ -131,9 +131,8 @@ class _Running:
 
     def packed(self, forward: Callable[..., Any], call: LayerCall, index: int, window: int | None) -> Any:
         """The layer for the present tokens alone, and zeros at the places of the others."""
-        before = self._remembered(index)
-        sight = self._sight(window, before, self.present, self.ledger)
-        output = forward(self.present.take(call.hidden), **call.named | self._narrowed(call, sight, window, before))
+        narrowed = self._narrowed(call, window, self._remembered(index))
+        output = forward(self.present.take(call.hidden), **call.named | narrowed)
         return like_output(output, self.present.put_back(first_tensor(output), self.decoder.length))  # [B, L, D]
 
     def whole(self, forward: Callable[..., Any], call: LayerCall, index: int, window: int | None) -> Any:
@@ -165,11 +164,11 @@ class _Running:
             self._mask_hides,
         )
 
-    def _narrowed(self, call: LayerCall, sight: Sight, window: int | None, before: int) -> dict[str, Any]:
+    def _narrowed(self, call: LayerCall, window: int | None, before: int) -> dict[str, Any]:
         key = (window, before, *call.named, *map(id, call.named.values()))
         if key not in self._known:
             # The arguments are kept beside the result: an id is only unique as long as its object lives.
-            self._known[key] = (call.named, sight.narrow(call))
+            self._known[key] = (call.named, self._sight(window, before, self.present, self.ledger).narrow(call))
         return self._known[key][1]
 
     def put_back(self, output: Any, after: int) -> Any:

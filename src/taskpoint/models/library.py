@@ -244,6 +244,8 @@ _OF_THE_LIBRARIES = ("transformers", "accelerate", "peft", "bitsandbytes", "torc
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
+_GLOBAL_HOOKS = [vars(torch.nn.modules.module)[f"_global{kind}"] for kind in _HOOKS]
+
 
 def has_foreign_hooks(module: nn.Module) -> bool:
     """Whether somebody outside the libraries hooked this very module."""
@@ -253,13 +255,9 @@ def has_foreign_hooks(module: nn.Module) -> bool:
 
 def hooked_by_others(modules: Iterable[nn.Module]) -> bool:
     """Whether somebody outside the libraries hooked one of some modules, or all modules that there are."""
-    return any(map(has_foreign_hooks, modules)) or any(map(_is_foreign, _global_hooks()))
-
-
-def _global_hooks() -> Iterator[Any]:
-    for name, found in vars(torch.nn.modules.module).items():
-        if name.startswith("_global_") and name.endswith("_hooks"):
-            yield from found.values()
+    return any(map(has_foreign_hooks, modules)) or any(
+        _is_foreign(hook) for hooks in _GLOBAL_HOOKS for hook in hooks.values()
+    )
 
 
 def _is_foreign(hook: Any) -> bool:
