@@ -120,7 +120,9 @@ class PresentLayer(DynamicLayer):
 
     def reset(self) -> None:
         """Forgets everything."""
-        super().reset()
+        # Not the library's reset, which in older versions writes zeros over the keys and keeps their number.
+        self.keys = self.values = None
+        self.is_initialized = False
         self.book.ledger = Ledger()
 
     def reorder_cache(self, beam_idx: Tensor) -> None:
@@ -128,7 +130,7 @@ class PresentLayer(DynamicLayer):
         if self.is_initialized:  # some families' upper layers read the keys of lower ones and store none
             super().reorder_cache(beam_idx)  # type: ignore[arg-type]
 
-    def crop(self, tokens_to_remove: int) -> None:
+    def crop(self, tokens_to_remove: Any) -> None:
         """Refused: which stored keys belong to the last tokens depends on the cut."""
         raise PlanError(
             "a cache under a cut cannot be cropped (assisted decoding is not supported); generate without it"

@@ -19,7 +19,7 @@ from taskpoint.engine.queries import Queries, read_compiled
 from taskpoint.engine.reference import mask_context
 from taskpoint.engine.removal import removal
 from taskpoint.models.anatomy import Anatomy
-from taskpoint.models.library import cache_of, generates, with_cache
+from taskpoint.models.library import cache_of, generate_with_cache, generates
 
 _QUERY = 3
 """Tokens of the short prompt that stand for a query; all tokens before them are compiled."""
@@ -56,7 +56,7 @@ def _generated(model: Any, prompt: Prompt, context: AbstractContextManager[Any])
             output = model.generate(
                 ids,
                 attention_mask=mask,
-                **with_cache(model, cache),
+                **generate_with_cache(cache),
                 max_new_tokens=STEPS - 1,
                 do_sample=False,
                 num_beams=1,

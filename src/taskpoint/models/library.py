@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface, DynamicCache, PreTrainedModel
 from transformers.cache_utils import Cache, DynamicLayer, DynamicSlidingWindowLayer
 from transformers.masking_utils import sdpa_mask
+from transformers.modeling_outputs import CausalLMOutputWithPast
 from transformers.utils.generic import ModelOutput
 
 from taskpoint.errors import ModelError
@@ -135,6 +136,12 @@ def with_cache(module: nn.Module, cache: Any) -> dict[str, Any]:
     return {name: cache}
 
 
+def generate_with_cache(cache: Any) -> dict[str, Any]:
+    """The argument that hands a cache to `generate`, whose name is that of the field in the library's outputs."""
+    fields = CausalLMOutputWithPast.__dataclass_fields__
+    return {} if cache is None else {next(name for name in _CACHE_NAMES if name in fields): cache}
+
+
 def no_cache_argument(module: nn.Module) -> ModelError:
     """What is raised where a model that caches does not say by which argument."""
     return ModelError(
@@ -240,7 +247,21 @@ def replays_calls(layer: nn.Module) -> bool:
 
 # Hooks of these see to it that a model computes what it should (offloading, capturing of states, adapters), whatever
 # its number of tokens; hooks of everybody else may count tokens.
-_OF_THE_LIBRARIES = ("transformers", "accelerate", "peft", "bitsandbytes", "torch", "taskpoint", "compressed_tensors")
+_OF_THE_LIBRARIES = frozenset(
+    (
+        "accelerate",
+        "bitsandbytes",
+        "compressed_tensors",
+        "deepspeed",
+        "hqq",
+        "optimum",
+        "peft",
+        "taskpoint",
+        "torch",
+        "torchao",
+        "transformers",
+    )
+)
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
