@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench lock versions canary clean
 
 demo: $(VENV)/.installed  ## find the layer on the bundled translator, ends with a report
 	$(BIN)/taskpoint locate translator --task everyday:eng-fra --items 48 --instruction both --out runs/demo
@@ -25,11 +25,23 @@ bench: $(VENV)/.installed  ## ratios, each within one run (docs/performance.md);
 	$(BIN)/python benchmarks/gpu.py
 	$(BIN)/python benchmarks/peers.py
 
-clean:
-	rm -rf $(VENV) runs benchmarks/.peers
+lock: $(BIN)/python  ## constraints.txt: exact versions of everything, the newest that fit together
+	$(BIN)/python tools/lock.py
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+versions: $(VENV)/.installed  ## every version of versions/tested.txt, tested; writes docs/versions.md
+	$(BIN)/python tools/versions.py
+
+canary: $(VENV)/.installed  ## every test with the newest of everything; TORCH=2.13.0 holds torch alone back
+	$(BIN)/python tools/canary.py
+
+clean:
+	rm -rf $(VENV) .versions runs benchmarks/.peers
+
+$(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+
+# The variables reach what builds our own package, too; older and newer pips read one of them each.
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
+	  $(BIN)/python -m pip install -qq --constraint constraints.txt --editable '.[dev]'
 	touch $@
