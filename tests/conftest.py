@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jaxtyping import install_import_hook
+
+# pytest's importlib mode does not look beside a test module.
+sys.path.insert(0, str(Path(__file__).parent))
+
+from old_names import listening
 
 # Read when huggingface_hub is imported: tests must not wait for a network.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -15,6 +23,25 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TERM"] = "xterm-256color"
 
 install_import_hook("taskpoint", "beartype.beartype")
+
+
+def _without_old_names(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Fails a test that calls a library in a way which the library calls deprecated."""
+    with listening() as heard:
+        result = yield
+    if heard and item.get_closest_marker("old_names") is None:
+        pytest.fail("deprecated:\n" + "\n".join(heard), pytrace=False)
+    return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
+    return (yield from _without_old_names(item))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    return (yield from _without_old_names(item))
 
 
 @pytest.fixture(scope="session", autouse=True)
