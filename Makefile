@@ -28,7 +28,7 @@ bench: $(VENV)/.installed  ## ratios, each within one run (docs/performance.md);
 lock: $(BIN)/python  ## constraints.txt: exact versions of everything, the newest that fit together
 	$(BIN)/python tools/lock.py
 
-versions: $(VENV)/.installed  ## every version of versions/tested.txt, tested; writes docs/versions.md
+versions: $(VENV)/.installed  ## every version of models/tested_versions.txt, tested; writes docs/versions.md
 	$(BIN)/python tools/versions.py
 
 canary: $(VENV)/.installed  ## every test with the newest of everything; TORCH=2.13.0 holds torch alone back

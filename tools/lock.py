@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from environment import without_constraints
-from pins import CONSTRAINTS, HELD, PYPROJECT, ROOT, TESTED, canonical, read_tested, write_pins
+from pins import CONSTRAINTS, HELD_BACK, PYPROJECT, ROOT, TESTED, canonical, read_pins, read_tested, write_pins
 
 _HEADER = """\
 # Exact versions of everything that `make demo` and `make test` install. Made by `make lock`, with Python {python} on
-# {system} {machine}, from pyproject.toml, versions/held.txt and versions/tested.txt; never edited by hand.
+# {system} {machine}, from pyproject.toml, tools/held_back.txt and src/taskpoint/models/tested_versions.txt; never edited.
 # Elsewhere it holds as well: a constraint that nothing asks for installs nothing.
 """
 
@@ -50,13 +50,13 @@ def main() -> None:
     newest = read_tested(TESTED.read_text())[-1]
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
-        words = ["install", "--dry-run", "--ignore-installed", "-qq", "--report", report, "--constraint", HELD]
+        words = ["install", "--dry-run", "--ignore-installed", "-qq", "--report", report, "--constraint", HELD_BACK]
         asked = [".[dev]", *build, _EDITABLE, f"transformers=={newest}"]
         command = [sys.executable, "-m", "pip", *words, *asked]
         if subprocess.run(command, cwd=ROOT, env=without_constraints(), check=False).returncode:
             raise SystemExit("pip finds no versions that fit together; constraints.txt is as it was")
         CONSTRAINTS.write_text(text(json.loads(report.read_text())))
-    print(f"{CONSTRAINTS.name}: {len(CONSTRAINTS.read_text().splitlines()) - _HEADER.count(chr(10))} packages")
+    print(f"{CONSTRAINTS.name}: {len(read_pins(CONSTRAINTS.read_text()))} packages")
 
 
 if __name__ == "__main__":

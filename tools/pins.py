@@ -9,8 +9,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = ROOT / "pyproject.toml"
 CONSTRAINTS = ROOT / "constraints.txt"
-TESTED = ROOT / "versions" / "tested.txt"
-HELD = ROOT / "versions" / "held.txt"
+# In the package, because messages name the tested range.
+TESTED = ROOT / "src" / "taskpoint" / "models" / "tested_versions.txt"
+HELD_BACK = ROOT / "tools" / "held_back.txt"
 
 
 def canonical(name: str) -> str:

@@ -35,8 +35,8 @@ SHOWN = ("torch", "tokenizers", "huggingface-hub", "peft", "accelerate")
 _PAGE = """\
 # Versions
 
-Written by `make versions`: every version of transformers that `versions/tested.txt` lists, in an environment of its
-own, with {tests} run in it.
+Written by `make versions`: every version of transformers that
+`src/taskpoint/models/tested_versions.txt` lists, in an environment of its own, with {tests} run in it.
 `pyproject.toml` asks for the first or a newer one; `make demo` and `make test` install the last, with everything else
 that `constraints.txt` pins. Skipped tests need a GPU, real data or a model family that the version does not have.
 
