@@ -106,6 +106,7 @@ def shorter(text: str) -> str:
 def run(line: str, clone: Path) -> subprocess.CompletedProcess[str]:
     loud = ("HF_HUB_VERBOSITY", "TRANSFORMERS_VERBOSITY", "PYTHONWARNINGS", "MAKEFLAGS", "MAKELEVEL")
     variables = {key: value for key, value in os.environ.items() if key not in loud}
+    variables["OMP_NUM_THREADS"] = "1"  # several run at once, and small models are slower on two threads
     variables["PATH"] = f"{clone / '.venv' / 'bin'}{os.pathsep}{variables['PATH']}"
     return subprocess.run(
         ["bash", "-euc", shorter(line)], cwd=clone, env=variables, capture_output=True, text=True, check=False

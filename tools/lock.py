@@ -18,7 +18,7 @@ from pins import CONSTRAINTS, HELD_BACK, PYPROJECT, ROOT, TESTED, canonical, rea
 
 _HEADER = """\
 # Exact versions of everything that `make demo` and `make test` install. Made by `make lock`, with Python {python} on
-# {system} {machine}, from pyproject.toml, tools/held_back.txt and src/taskpoint/models/tested_versions.txt; never edited.
+# {system} {machine}, from pyproject.toml, tools/held_back.txt and src/taskpoint/models/tested_versions.txt.
 # Elsewhere it holds as well: a constraint that nothing asks for installs nothing.
 """
 
