@@ -115,3 +115,18 @@ def test_type_checkers_see_every_public_name_where_it_is() -> None:
 @pytest.mark.parametrize("name", ["plan.py", "truncated.py"])
 def test_the_two_files_that_explain_the_engine_stay_short(name: str) -> None:
     assert len((SRC / "engine" / name).read_text().splitlines()) < 250
+
+
+def test_what_is_known_of_the_library_beyond_its_public_calls_stands_in_one_file() -> None:
+    """A move of transformers then costs an edit there, not in every place that names its cache."""
+    inside = ("past_key_values", "._attn_implementation", '"_attn_implementation"', "ALL_ATTENTION_FUNCTIONS")
+    inside += (
+        "transformers.cache_utils",
+        "transformers.masking_utils",
+        "transformers.modeling_",
+        "transformers.models.",
+    )
+    for file in SRC.rglob("*.py"):
+        if file != SRC / "models" / "library.py":
+            found = [name for name in inside if name in file.read_text()]
+            assert not found, f"{file.relative_to(SRC)} names {found}, which models/library.py is for"
