@@ -112,7 +112,8 @@ def exact(model: nn.Module) -> bool:
     nothing will be saved.
     """
     parts = anatomy(model)
-    asked = (parts.facts, attention_name(parts.config))
+    # Modules may be replaced between two uses: the kinds are part of the question.
+    asked = (parts.facts, attention_name(parts.config), [type(module) for module in parts.layers.modules()])
     if model not in _VERDICTS or _VERDICTS[model][0] != asked:
         tested = parts.family in COVERED_FAMILIES and not is_untested() and _of_library(parts)
         verdict = None if tested else check(model)

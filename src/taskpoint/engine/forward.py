@@ -60,19 +60,23 @@ def around(layer: nn.Module, run: Callable[[Callable[..., Any], LayerCall], Any]
         run: is given the layer's own forward and the call.
     """
     own, inner = vars(layer).get("forward"), layer.forward  # accelerate puts a forward of its own there
+    over = False
 
     @functools.wraps(inner)
     def forward(*args: Any, **kwargs: Any) -> Any:
-        return run(inner, read_call(layer, args, kwargs))
+        return inner(*args, **kwargs) if over else run(inner, read_call(layer, args, kwargs))
 
     object.__setattr__(layer, "forward", forward)
     try:
         yield
     finally:
-        if own is None:
-            object.__delattr__(layer, "forward")
-        else:
-            object.__setattr__(layer, "forward", own)
+        over = True
+        # Whoever put another forward there inside the block may still hold this one, and put it back later.
+        if vars(layer).get("forward") is forward:
+            if own is None:
+                object.__delattr__(layer, "forward")
+            else:
+                object.__setattr__(layer, "forward", own)
 
 
 @contextmanager

@@ -26,8 +26,9 @@ from taskpoint.engine.eager import hooked_eagerly
 from taskpoint.engine.forward import DecoderCall, around, by_itself, read_decoder_call, under_cut
 from taskpoint.engine.plan import CutPlan, Present
 from taskpoint.engine.states import States
+from taskpoint.errors import PlanError
 from taskpoint.models.anatomy import Anatomy
-from taskpoint.models.library import cache_in, hooked_by_others
+from taskpoint.models.library import cache_in, forward_of_others, hooked_by_others
 
 
 @contextmanager
@@ -90,6 +91,12 @@ class _Removal:
             return None
         running.book.ledger = running.ledger
         self._close()
+        passed_by = sorted(set(range(self._plan.after, self._parts.num_layers)) - running.ran)
+        if passed_by:
+            raise PlanError(
+                f"layer {passed_by[0]} was not cut: inside the block it, or its forward, was replaced by one that does "
+                "not call it; replace it before the block"
+            )
         return running.put_back(output, self._plan.after)
 
     def _close(self) -> None:
@@ -98,13 +105,21 @@ class _Removal:
         self._here.call = None
 
     def _through(self, index: int) -> Any:
-        window, modules = self._parts.index_window(index), list(self._parts.layers[index].modules())[1:]
+        window, layer = self._parts.index_window(index), self._parts.layers[index]
+        replaced = forward_of_others(layer)  # before the cut's own stands there
+        kinds = [type(module) for module in layer.modules()]
+
+        def may_count(modules: list[nn.Module]) -> bool:
+            """Whether foreign code inside the layer may; what was put there inside the block nobody checked."""
+            return replaced or list(map(type, modules)) != kinds or hooked_by_others(modules[1:])
 
         def through(forward: Callable[..., Any], call: LayerCall) -> Any:
             running = self._call
             if running is None:
                 raise by_itself()
-            if running.present.every or not hooked_by_others(modules):
+            if type(layer) is kinds[0]:
+                running.ran.add(index)
+            if running.present.every or not may_count(list(layer.modules())):
                 return running.packed(forward, call, index, window)
             self._warn(index)
             return running.whole(forward, call, index, window)
@@ -114,8 +129,8 @@ class _Removal:
     def _warn(self, index: int) -> None:
         if not self._warned:
             warnings.warn(
-                f"hooks inside layer {index} may count tokens: layers with such hooks are computed for all tokens, "
-                "which saves nothing there; hooks on the layer itself cost nothing",
+                f"hooks inside layer {index}, or a forward put on it, may count tokens: such layers are computed for all "
+                "tokens, which saves nothing there; hooks on the layer itself cost nothing",
                 stacklevel=2,
             )
         self._warned = True
@@ -126,6 +141,7 @@ class _Running:
 
     def __init__(self, decoder: DecoderCall, book: Book, present: Present, ledger: Ledger, mask_hides: bool) -> None:
         self.decoder, self.book, self.present, self.ledger = decoder, book, present, ledger
+        self.ran: set[int] = set()  # the layers that were computed under the cut
         self._mask_hides = mask_hides
         self._known: dict[tuple[Any, ...], tuple[dict[str, Any], dict[str, Any]]] = {}
 
@@ -143,9 +159,11 @@ class _Running:
         sight = self._sight(window, self._remembered(index), every, self.book.ledger.after(every, length))
         self.book.storing = self.present
         try:
-            return forward(call.hidden, **call.named | sight.narrow(call))
+            output = forward(call.hidden, **call.named | sight.narrow(call))
         finally:
             self.book.storing = None
+        hidden = first_tensor(output)
+        return like_output(output, hidden.masked_fill(gone.to(hidden.device)[:, :, None], 0))
 
     def _remembered(self, layer: int) -> int:
         """Number of keys that a layer held before the call: all of them, or those that its cache remembers."""

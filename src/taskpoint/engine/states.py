@@ -72,6 +72,9 @@ class States:
     def _attention(self, weights: Tensor) -> Tensor:
         """[B, H, P, S] -> [B, H, L, K]."""
         batch, heads, queries, stored = weights.shape
+        if (queries, stored) == (self.length, self.end) and not self.present.every:  # a layer that ran for all tokens
+            there = self.present.mask(self.length).to(weights.device)  # [1|B, L]
+            return weights.masked_fill(~there[:, None, :, None], 0)
         if queries != len(self.present) or stored > self.keys.shape[1]:
             raise ModelError(
                 f"attentions of shape {list(weights.shape)} are not known under a cut; call without output_attentions"

@@ -95,19 +95,25 @@ def accepts(model: nn.Module, name: str) -> bool:
 
 
 @functools.cache
-def _positional(forward: Callable[..., Any]) -> tuple[str, ...]:
+def _positional(kind: type[nn.Module]) -> tuple[str, ...]:
+    """Names of the arguments of a class's forward; of the class it derives from where it passes on whatever it gets."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return tuple(p.name for p in parameters(forward).values() if p.kind in kinds)[1:]
+    for base in kind.__mro__:
+        if "forward" in vars(base):
+            found = tuple(p.name for p in parameters(base.forward).values() if p.kind in kinds)[1:]
+            if found:
+                return found
+    raise ModelError(f"{kind.__name__}.forward does not name its arguments; name the hidden states at least")
 
 
 def first_argument(module: nn.Module) -> str:
     """The name of the first argument of the module's forward."""
-    return _positional(type(module).forward)[0]
+    return _positional(type(module))[0]
 
 
 def named_arguments(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of a call of the module by name, also those passed by position (GPT-2 passes its mask so)."""
-    return dict(zip(_positional(type(module).forward), args, strict=False)) | dict(kwargs)
+    return dict(zip(_positional(type(module)), args, strict=False)) | dict(kwargs)
 
 
 # ---------------------------------------------------------------- the KV cache
@@ -247,20 +253,22 @@ def replays_calls(layer: nn.Module) -> bool:
 
 # Hooks of these see to it that a model computes what it should (offloading, capturing of states, adapters), whatever
 # its number of tokens; hooks of everybody else may count tokens.
-_OF_THE_LIBRARIES = frozenset(
-    (
-        "accelerate",
-        "bitsandbytes",
-        "compressed_tensors",
-        "deepspeed",
-        "hqq",
-        "optimum",
-        "peft",
-        "taskpoint",
-        "torch",
-        "torchao",
-        "transformers",
-    )
+_OF_THE_LIBRARIES = (
+    "accelerate",
+    "bitsandbytes",
+    "compressed_tensors",
+    "deepspeed",
+    "hqq",
+    "kernels",
+    "liger_kernel",
+    "optimum",
+    "peft",
+    "taskpoint",
+    "torch",
+    "torchao",
+    "transformers",
+    "jaxtyping",  # these two stand around the functions of others, which are looked at themselves
+    "beartype",
 )
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
@@ -268,24 +276,39 @@ _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_
 _GLOBAL_HOOKS = [vars(torch.nn.modules.module)[f"_global{kind}"] for kind in _HOOKS]
 
 
+def forward_of_others(module: nn.Module) -> bool:
+    """Whether somebody outside the libraries put a forward of theirs on this very module."""
+    found = vars(module).get("forward")
+    return found is not None and _is_foreign(found)
+
+
 def has_foreign_hooks(module: nn.Module) -> bool:
-    """Whether somebody outside the libraries hooked this very module."""
+    """Whether somebody outside the libraries hooked this very module, or put a forward of theirs on it."""
     found = vars(module)
-    return any(found[kind] and any(map(_is_foreign, found[kind].values())) for kind in _HOOKS)
+    hooked = any(found[kind] and any(map(_is_foreign, found[kind].values())) for kind in _HOOKS)
+    return hooked or forward_of_others(module)
 
 
 def hooked_by_others(modules: Iterable[nn.Module]) -> bool:
-    """Whether somebody outside the libraries hooked one of some modules, or all modules that there are."""
+    """Whether somebody outside the libraries hooked one of some modules, or all modules that there are.
+
+    A forward that was put on a module, in place of its class's, is such a hook.
+    """
     return any(map(has_foreign_hooks, modules)) or any(
         _is_foreign(hook) for hooks in _GLOBAL_HOOKS for hook in hooks.values()
     )
 
 
 def _is_foreign(hook: Any) -> bool:
+    """Whether the code that runs is foreign, also under a decorator; `__module__` may be copied from what it wraps."""
     while isinstance(hook, functools.partial):
         hook = hook.func
-    home = getattr(hook, "__module__", None) or type(hook).__module__
-    return str(home).partition(".")[0] not in _OF_THE_LIBRARIES
+    function = getattr(hook, "__func__", hook)  # of a bound method
+    home = getattr(function, "__globals__", {}).get("__name__") or type(hook).__module__
+    if str(home).partition(".")[0] not in _OF_THE_LIBRARIES:
+        return True
+    wrapped = getattr(function, "__wrapped__", None)
+    return wrapped is not None and _is_foreign(wrapped)
 
 
 @contextmanager
