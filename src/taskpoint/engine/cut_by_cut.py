@@ -6,15 +6,15 @@ Shapes: B batch, T tokens, N layers, r cut.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from taskpoint.engine.arguments import LayerCall, first_tensor, like_output, read_call
-from taskpoint.engine.forward import around, hooked, under_cut
+from taskpoint.engine.arguments import first_tensor, like_output, read_call
+from taskpoint.engine.forward import hooked, under_cut
 from taskpoint.engine.truncated import cut_context
 from taskpoint.models.anatomy import Anatomy, anatomy
 from taskpoint.models.library import hooked_by_others, inputs_for
@@ -45,19 +45,18 @@ def logits_cut_by_cut(
 
 @contextmanager
 def _exit_at(parts: Anatomy, after: int) -> Iterator[None]:
-    """What enters layer r comes out of the last layer."""
+    """What layer r is given, before its hooks, comes out of the last layer after its hooks: skipped ones change nothing."""
     entered: list[Tensor] = []
 
     def note(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         entered[:] = [read_call(layer, args, kwargs).hidden]
 
-    def leave(forward: Callable[..., Any], call: LayerCall) -> Any:
-        output = forward(call.hidden, **call.named)
+    def leave(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
         return like_output(output, entered[0].to(first_tensor(output).device))
 
-    with under_cut(parts):
-        if after == parts.num_layers:
-            yield
-            return
-        with hooked(parts.layers[after], before=note), around(parts.layers[-1], leave):
-            yield
+    with under_cut(parts), ExitStack() as stack:
+        if after < parts.num_layers:
+            first = parts.layers[after].register_forward_pre_hook(note, prepend=True, with_kwargs=True)
+            stack.callback(first.remove)
+            stack.enter_context(hooked(parts.layers[-1], after=leave))
+        yield

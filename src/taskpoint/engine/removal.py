@@ -129,8 +129,8 @@ class _Removal:
     def _warn(self, index: int) -> None:
         if not self._warned:
             warnings.warn(
-                f"hooks inside layer {index}, or a forward put on it, may count tokens: such layers are computed for all "
-                "tokens, which saves nothing there; hooks on the layer itself cost nothing",
+                f"hooks inside layer {index}, or a forward put there, may count tokens: such layers are computed for "
+                "all tokens, which saves nothing there; hooks on the layer itself cost nothing",
                 stacklevel=2,
             )
         self._warned = True
