@@ -45,7 +45,7 @@ def logits_cut_by_cut(
 
 @contextmanager
 def _exit_at(parts: Anatomy, after: int) -> Iterator[None]:
-    """What layer r is given, before its hooks, comes out of the last layer after its hooks: skipped ones change nothing."""
+    """What layer r is given, before its hooks, comes out of the last layer, after its hooks."""
     entered: list[Tensor] = []
 
     def note(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -108,12 +108,14 @@ def _positional(kind: type[nn.Module]) -> tuple[str, ...]:
 
 def first_argument(module: nn.Module) -> str:
     """The name of the first argument of the module's forward."""
-    return _positional(type(module))[0]
+    kind: Any = type(module)
+    return _positional(kind)[0]
 
 
 def named_arguments(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of a call of the module by name, also those passed by position (GPT-2 passes its mask so)."""
-    return dict(zip(_positional(type(module)), args, strict=False)) | dict(kwargs)
+    kind: Any = type(module)
+    return dict(zip(_positional(kind), args, strict=False)) | dict(kwargs)
 
 
 # ---------------------------------------------------------------- the KV cache
