@@ -100,7 +100,7 @@ def _positional(kind: type[nn.Module]) -> tuple[str, ...]:
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     for base in kind.__mro__:
         if "forward" in vars(base):
-            found = tuple(p.name for p in parameters(base.forward).values() if p.kind in kinds)[1:]
+            found = tuple(p.name for p in parameters(vars(base)["forward"]).values() if p.kind in kinds)[1:]
             if found:
                 return found
     raise ModelError(f"{kind.__name__}.forward does not name its arguments; name the hidden states at least")
