@@ -33,9 +33,19 @@ class LayerCall:
 
 
 def read_call(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> LayerCall:
-    """Names the arguments of a layer call."""
-    named = named_arguments(layer, args, kwargs)
-    return LayerCall(named.pop(first_argument(layer)), named)
+    """Names the arguments of a layer call.
+
+    Raises:
+        ModelError: its first argument is not the hidden states.
+    """
+    named, first = named_arguments(layer, args, kwargs), first_argument(layer)
+    hidden = None if first is None else named.pop(first, None)
+    if not isinstance(hidden, Tensor) or not hidden.is_floating_point():
+        raise ModelError(
+            f"the first argument of decoder layers ({type(layer).__name__}) is {first or 'not to be found'}; expected "
+            "the hidden states"
+        )
+    return LayerCall(hidden, named)
 
 
 def first_tensor(output: Any) -> Tensor:

@@ -36,11 +36,11 @@ from taskpoint.engine.forward import under_cut
 from taskpoint.engine.lengths import declared_lengths, shrunk
 from taskpoint.engine.pristine import pristine
 from taskpoint.engine.soundness import layers_run, unsound
-from taskpoint.engine.usage import used
-from taskpoint.errors import ModelError
+from taskpoint.engine.usage import takes_by_other_names, used
+from taskpoint.errors import ModelError, PlanError
 from taskpoint.models.anatomy import Anatomy, anatomy
 from taskpoint.models.heads import HeadKind, head_of
-from taskpoint.models.library import attention_name, is_untested, tested_range
+from taskpoint.models.library import attention_name, if_untested, is_untested, saying_versions
 
 _TOKENS, _SHRUNK = 12, 40
 # The long prompt: more than the smallest windows that models have (128: GPT-OSS, ModernBERT), and the most that it may
@@ -87,7 +87,11 @@ def check(model: nn.Module) -> CheckResult:
         ModelError: the model can be neither cut nor masked.
         PlanError: the model is under a cut.
     """
-    parts = anatomy(model)
+    with saying_versions():
+        return _check(model, anatomy(model))
+
+
+def _check(model: nn.Module, parts: Anatomy) -> CheckResult:
     if head_of(model).kind is not HeadKind.LANGUAGE_MODEL:
         model = parts.decoder  # whatever stands on its hidden states
     with under_cut(parts):
@@ -97,7 +101,7 @@ def check(model: nn.Module) -> CheckResult:
         checking.masks_hide()
         try:
             return checking.verdict()
-        except ModelError as error:
+        except (ModelError, PlanError) as error:
             return CheckResult(parts.family, float("inf"), False, str(error))
         except torch.OutOfMemoryError:
             raise
@@ -119,13 +123,8 @@ def exact(model: nn.Module) -> bool:
         verdict = None if tested else check(model)
         _VERDICTS[model] = (asked, verdict is None or verdict.exact)
         if verdict is not None and not verdict.exact:
-            warnings.warn(f"{verdict}; masks are used instead, so nothing is saved{_version()}", stacklevel=3)
+            warnings.warn(f"{verdict}; masks are used instead, so nothing is saved{if_untested()}", stacklevel=3)
     return _VERDICTS[model][1]
-
-
-def _version() -> str:
-    """That this version of transformers was not tested, where it was not."""
-    return f" ({tested_range()})" if is_untested() else ""
 
 
 def _of_library(parts: Anatomy) -> bool:
@@ -169,19 +168,27 @@ class _Checking:
         """
         family = self._parts.family
         try:
-            reason = unsound(self._model, self._parts, self._one, self._cuts, self._share)
-            for prompt in (self._one, self._ragged) if reason is None else ():
-                run_masked(self._model, prompt, 0)
+            reason = self._unsound() or self._misnamed()
         except torch.OutOfMemoryError:
             raise
         except FAILURES as error:
-            raise ModelError(
-                f"models of type {family!r} can be neither cut nor masked: {_line(error)}{_version()}"
-            ) from error
+            raise ModelError(f"models of type {family!r} can be neither cut nor masked: {_line(error)}") from error
+        if reason is not None:
+            raise ModelError(f"models of type {family!r} can be neither cut nor masked: {reason}")
+
+    def _unsound(self) -> str | None:
+        reason = unsound(self._model, self._parts, self._one, self._cuts, self._share)
         if reason is not None and any(map(_quantised, self._parts.layers.modules())):
             reason += "; or its quantisation (LLM.int8(), dynamic) scales tokens by one another: load it in 4 bits"
-        if reason is not None:
-            raise ModelError(f"models of type {family!r} can be neither cut nor masked: {reason}{_version()}")
+        return reason
+
+    def _misnamed(self) -> str | None:
+        reason = None
+        for prompt in (self._one, self._ragged):
+            run_masked(self._model, prompt, 0)
+            if self._headed and reason is None:
+                reason = takes_by_other_names(self._model, prompt, self._rounding)
+        return reason
 
     def verdict(self) -> CheckResult:
         """Compares the fast path with it."""

@@ -21,6 +21,7 @@ from taskpoint.engine.sharing_check import takes_apart
 from taskpoint.errors import ModelError, PlanError
 from taskpoint.models.anatomy import anatomy
 from taskpoint.models.heads import check_head
+from taskpoint.models.library import if_untested
 
 
 @torch.inference_mode()
@@ -51,6 +52,7 @@ def compile_context(
     if not exact(model):
         raise ModelError(
             f"models of type {parts.family!r} cannot be cut exactly, so no prompt can be compiled for them"
+            f"{if_untested()}"
         )
     with evaluating(model):
         return read_compiled(model, tokens, drop, after)

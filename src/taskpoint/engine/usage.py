@@ -6,20 +6,20 @@ Shapes: B batch, T tokens, S answer tokens, N layers, r cut.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from taskpoint.engine.compare import STEPS, Prompt
+from taskpoint.engine.compare import STEPS, Prompt, run
 from taskpoint.engine.plan import CutPlan
 from taskpoint.engine.pristine import forget
 from taskpoint.engine.queries import Queries, read_compiled
 from taskpoint.engine.reference import mask_context
 from taskpoint.engine.removal import removal
 from taskpoint.models.anatomy import Anatomy
-from taskpoint.models.library import cache_of, generate_with_cache, generates
+from taskpoint.models.library import accepts, cache_of, generate_with_cache, generates
 
 _QUERY = 3
 """Tokens of the short prompt that stand for a query; all tokens before them are compiled."""
@@ -43,6 +43,34 @@ def used(model: nn.Module, parts: Anatomy, prompt: Prompt, masked: dict[int, Ten
                 yield f"turn {turn + 1} of generate at cut {cut}", float((gone[turn] - hidden[turn]).abs().max())
         if prompt.mask is None and not bool(prompt.drop[:, -_QUERY:].any()):
             yield f"a compiled prompt at cut {cut}", _compiled(model, prompt, cut, reference)
+
+
+def takes_by_other_names(model: nn.Module, prompt: Prompt, rounding: float) -> str | None:
+    """Why the engine cannot hand padding or positions to the model; None where it can.
+
+    A forward that has another name for them may swallow those that it is given, under a cut and under masks alike;
+    `generate` knows the names.
+
+    Args:
+        model: the model.
+        prompt: the prompt.
+        rounding: largest difference, as a share of the largest logit.
+    """
+    lacking = [name for name in ("attention_mask", "position_ids") if not accepts(model, name)]
+    if not lacking or not generates(model):
+        return None
+    rows = prompt.input_ids.shape[0]
+    called = run(model, prompt, nullcontext())
+    ends = [int(prompt.kept[: row + 1].sum()) - 1 for row in range(rows)]
+    wanted = torch.stack([called[ends], called[-rows * STEPS :][:rows]])  # [2, B, vocab]
+    written = _generated(model, prompt, nullcontext())[0][:2]
+    difference = float((written - wanted.to(written.device)).abs().max() / max(1.0, float(wanted.abs().max())))
+    if difference <= rounding:
+        return None
+    return (
+        f"its forward takes no {' and no '.join(lacking)}, and generate gives other logits than a call without "
+        f"({difference:.1e} of the largest): it may have another name for it"
+    )
 
 
 def _generated(model: Any, prompt: Prompt, context: AbstractContextManager[Any]) -> list[Tensor]:

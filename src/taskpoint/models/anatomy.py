@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from taskpoint.errors import ModelError
 from taskpoint.models.families import KNOWN_FAMILIES, FamilyFacts
 from taskpoint.models.kinds import attends_both_ways
-from taskpoint.models.library import parameters
+from taskpoint.models.library import parameters, saying_versions
 from taskpoint.models.wrapping import check_wrapping, modules_down_to
 
 if TYPE_CHECKING:
@@ -86,6 +86,11 @@ def anatomy(model: nn.Module) -> Anatomy:
         ModelError: the model has no config, is an encoder or encoder-decoder, its layers are not found, keep another
             state than the keys of single tokens, or attend to later tokens.
     """
+    with saying_versions():
+        return _anatomy(model)
+
+
+def _anatomy(model: nn.Module) -> Anatomy:
     config: Any = getattr(model, "config", None)
     if config is None or not hasattr(config, "get_text_config"):
         raise ModelError(f"{type(model).__name__} has no transformers config; pass a transformers decoder")

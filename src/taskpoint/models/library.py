@@ -24,7 +24,7 @@ from transformers.masking_utils import sdpa_mask
 from transformers.modeling_outputs import CausalLMOutputWithPast
 from transformers.utils.generic import ModelOutput
 
-from taskpoint.errors import ModelError
+from taskpoint.errors import ModelError, PlanError
 
 __all__ = [
     "AttentionInterface",
@@ -70,6 +70,27 @@ def is_untested() -> bool:
     return not oldest <= _numbers(installed_version()) <= newest
 
 
+def if_untested() -> str:
+    """The end of a message: which versions are tested, where the installed one is not; else nothing."""
+    return f" ({tested_range()})" if is_untested() else ""
+
+
+@contextmanager
+def saying_versions() -> Iterator[None]:
+    """Lets refusals of the block name the tested versions where the installed one is none of them.
+
+    Raises:
+        ModelError: one that was raised in the block.
+        PlanError: one that was raised in the block.
+    """
+    try:
+        yield
+    except (ModelError, PlanError) as error:
+        if not is_untested() or tested_range() in str(error):
+            raise
+        raise type(error)(f"{error}{if_untested()}") from error
+
+
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
 
@@ -103,13 +124,13 @@ def _positional(kind: type[nn.Module]) -> tuple[str, ...]:
             found = tuple(p.name for p in parameters(vars(base)["forward"]).values() if p.kind in kinds)[1:]
             if found:
                 return found
-    raise ModelError(f"{kind.__name__}.forward does not name its arguments; name the hidden states at least")
+    return ()
 
 
-def first_argument(module: nn.Module) -> str:
-    """The name of the first argument of the module's forward."""
+def first_argument(module: nn.Module) -> str | None:
+    """The name of the first argument of the module's forward; None where it takes none by position."""
     kind: Any = type(module)
-    return _positional(kind)[0]
+    return next(iter(_positional(kind)), None)
 
 
 def named_arguments(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
