@@ -7,9 +7,10 @@ prompt so far and frequencies that go with it (dynamic rotary positions), hooks 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from taskpoint.models.library import PreTrainedModel, without_foreign_hooks
@@ -20,8 +21,8 @@ _SMALL = 2**16
 
 @contextmanager
 def pristine(model: nn.Module) -> Iterator[None]:
-    """Dropout off, hooks of others off, remembered tensors forgotten; everything comes back at the end of the block."""
-    with evaluating(model), without_foreign_hooks(model), _state_kept(model):
+    """Dropout, autocast and hooks of others off, remembered tensors forgotten; all comes back at the end."""
+    with evaluating(model), without_foreign_hooks(model), _state_kept(model), _precise(model):
         forget(model)
         yield
 
@@ -32,6 +33,15 @@ def forget(model: nn.Module) -> None:
         if isinstance(module, PreTrainedModel):
             for name in [name for name, value in vars(module).items() if isinstance(value, Tensor)]:
                 vars(module)[name] = None
+
+
+@contextmanager
+def _precise(model: nn.Module) -> Iterator[None]:
+    """Autocast off: it rounds more than a comparison in the model's own precision allows."""
+    with ExitStack() as stack:
+        for kind in {weight.device.type for weight in model.parameters()} - {"meta"}:
+            stack.enter_context(torch.autocast(kind, enabled=False))
+        yield
 
 
 @contextmanager
@@ -64,4 +74,5 @@ def _state_kept(model: nn.Module) -> Iterator[None]:
                     holder.clear()
                     holder.update(kept)
         for buffer, value in values:
-            buffer.copy_(value)
+            if not torch.equal(buffer, value):  # a graph of the caller may hold it, and counts every write
+                buffer.copy_(value)
