@@ -114,3 +114,14 @@ def test_the_self_check_lets_the_family_be_cut_and_a_sweep_of_it_equals_masks(na
     torch.testing.assert_close(swept, masked, atol=TOLERANCE, rtol=0)
     assert (swept[0] - swept[-1]).abs().max() > 0.1  # hiding tells
     table.append(f"{name} {found.largest_difference:.1e} {float((swept - masked).abs().max()):.1e}")
+
+
+def test_llama4_that_scales_queries_by_their_place_in_the_call_is_not_cut() -> None:
+    """From 8192 tokens on; a model of fewer positions never comes there."""
+    if "llama4_text" not in hf.CONFIG_MAPPING:
+        pytest.skip(f"transformers {hf.__version__} has no llama4_text")
+    torch.manual_seed(0)
+    config = hf.CONFIG_MAPPING["llama4_text"](**CONFIGS["llama4_text"] | {"max_position_embeddings": 16384})
+    found = check(randomised(hf.AutoModelForCausalLM.from_config(config)))
+    assert not found.exact
+    assert "floor_scale" in found.reason
