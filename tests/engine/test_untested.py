@@ -29,7 +29,7 @@ from taskpoint.engine.sweep_decode import sweep_generate
 from taskpoint.engine.truncated import cut_context
 from taskpoint.errors import ModelError
 from taskpoint.models import library
-from taskpoint.models.library import cache_of, with_cache
+from taskpoint.models.library import cache_of, generate_with_cache, with_cache
 
 RAGGED, ONE = PROMPTS["ragged, rows differ"], PROMPTS["pieces"]
 CONTEXT, CUT, NEW = 14, 1, 3
@@ -57,7 +57,7 @@ def generated(model: Any, cutting: Cutting = cut_context) -> list[Tensor]:
     named = {"max_new_tokens": NEW, "do_sample": False, "return_dict_in_generate": True, "output_logits": True}
     with cutting(model, CUT, RAGGED.drop):
         for _ in range(2):
-            output = model.generate(ids, attention_mask=mask, **with_cache(model, cache), **named)
+            output = model.generate(ids, attention_mask=mask, **generate_with_cache(cache), **named)
             turns.append(torch.stack(output.logits))
             cache = cache_of(output)
             ids = torch.cat([output.sequences, RAGGED.input_ids[:, :2]], dim=1)
