@@ -49,7 +49,7 @@ def hooked(
 
 
 @contextmanager
-def around(layer: nn.Module, run: Callable[[Callable[..., Any], LayerCall], Any]) -> Iterator[None]:
+def around(layer: nn.Module, run: Callable[[Callable[..., Any], LayerCall], Any]) -> Iterator[Callable[..., Any]]:
     """Lets `run` take the place of a layer's forward for the length of the block.
 
     Hooks of the layer, whoever registered them and when, stay outside: they see what the layer is given and gives back
@@ -58,6 +58,9 @@ def around(layer: nn.Module, run: Callable[[Callable[..., Any], LayerCall], Any]
     Args:
         layer: the layer.
         run: is given the layer's own forward and the call.
+
+    Yields:
+        The forward that stands there now.
     """
     own, inner = vars(layer).get("forward"), layer.forward  # accelerate puts a forward of its own there
     over = False
@@ -68,7 +71,7 @@ def around(layer: nn.Module, run: Callable[[Callable[..., Any], LayerCall], Any]
 
     object.__setattr__(layer, "forward", forward)
     try:
-        yield
+        yield forward
     finally:
         over = True
         # Whoever put another forward there inside the block may still hold this one, and put it back later.

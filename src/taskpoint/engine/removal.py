@@ -51,6 +51,7 @@ class _Removal:
         self._here = threading.local()  # several threads may generate inside one block
         self._books: WeakSet[Book] = WeakSet()
         self._first, self._warned = True, False
+        self._placed: dict[int, tuple[nn.Module, type[nn.Module], Any]] = {}  # what stands where, by layer
 
     @contextmanager
     def hooks(self) -> Iterator[None]:
@@ -59,7 +60,9 @@ class _Removal:
             stack.callback(self._close_books)
             stack.enter_context(hooked_eagerly(parts.decoder, before=self._begin, after=self._end))
             for index in range(first, parts.num_layers):
-                stack.enter_context(around(parts.layers[index], self._through(index)))
+                layer = parts.layers[index]
+                forward = stack.enter_context(around(layer, self._through(index)))
+                self._placed[index] = (layer, type(layer), forward)
             yield
 
     def _close_books(self) -> None:
@@ -91,13 +94,19 @@ class _Removal:
             return None
         running.book.ledger = running.ledger
         self._close()
-        passed_by = sorted(set(range(self._plan.after, self._parts.num_layers)) - running.ran)
+        passed_by = [index for index in self._placed if index not in running.ran and self._is_replaced(index)]
         if passed_by:
             raise PlanError(
                 f"layer {passed_by[0]} was not cut: inside the block it, or its forward, was replaced by one that does "
                 "not call it; replace it before the block"
             )
         return running.put_back(output, self._plan.after)
+
+    def _is_replaced(self, index: int) -> bool:
+        """Whether something else stands at a layer's place; a layer may also just not have run (early exit)."""
+        layer, kind, forward = self._placed[index]
+        there = self._parts.layers[index]
+        return there is not layer or type(there) is not kind or vars(there).get("forward") is not forward
 
     def _close(self) -> None:
         if self._call is not None:
