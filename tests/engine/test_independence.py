@@ -272,11 +272,22 @@ def test_a_real_interrupt_in_the_middle_of_work_leaves_the_model_as_it_was() -> 
 
     with untouched(model):
         for delay in (0.001, 0.004, 0.007, 0.011, 0.016, 0.023, 0.031, 0.043):
-            alarm = threading.Timer(delay, signal.raise_signal, [signal.SIGINT])
-            alarm.start()
+            over = threading.Event()
+            alarm = threading.Thread(target=interrupt_after, args=(delay, over))
             with pytest.raises(KeyboardInterrupt):
-                work()
-            alarm.join()
+                alarm.start()
+                try:
+                    work()
+                finally:
+                    over.set()
+                    alarm.join()
+
+
+def interrupt_after(delay: float, over: threading.Event) -> None:
+    """Sends what Ctrl-C sends until it is noticed: Python swallows one that falls into a finaliser."""
+    while not over.wait(delay):
+        signal.raise_signal(signal.SIGINT)
+        delay = 5.0
 
 
 def two_layers() -> Any:

@@ -6,6 +6,7 @@ A pass reads the clock three times: before the prompt, after it, and after the l
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
 import json
 import socket
 from contextlib import nullcontext
@@ -271,7 +272,7 @@ def test_results_name_neither_the_machine_nor_a_place_on_it(tmp_path):
     found = json.loads(content)
     assert found["settings"]["model"] == "mine"
     assert found["settings"]["machine"]["threads"] == torch.get_num_threads()
-    assert found["versions"]["torch"] == torch.__version__
+    assert found["versions"]["torch"] == importlib.metadata.version("torch")
     assert [row["measure"] for row in found["rows"]] == ["prefill", "decode", "kv", "peak"]
     everything = content + (tmp_path / "run" / "config.json").read_text()
     for secret in ("secret", str(tmp_path), socket.gethostname()):
