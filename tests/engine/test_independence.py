@@ -272,22 +272,27 @@ def test_a_real_interrupt_in_the_middle_of_work_leaves_the_model_as_it_was() -> 
 
     with untouched(model):
         for delay in (0.001, 0.004, 0.007, 0.011, 0.016, 0.023, 0.031, 0.043):
-            over = threading.Event()
-            alarm = threading.Thread(target=interrupt_after, args=(delay, over))
             with pytest.raises(KeyboardInterrupt):
-                alarm.start()
-                try:
-                    work()
-                finally:
-                    over.set()
-                    alarm.join()
+                interrupted(work, delay)
 
 
-def interrupt_after(delay: float, over: threading.Event) -> None:
+def interrupted(work: Callable[[], None], delay: float) -> None:
     """Sends what Ctrl-C sends until it is noticed: Python swallows one that falls into a finaliser."""
-    while not over.wait(delay):
-        signal.raise_signal(signal.SIGINT)
-        delay = 5.0
+    over = threading.Event()
+
+    def send() -> None:
+        wait = delay
+        while not over.wait(wait):
+            signal.raise_signal(signal.SIGINT)
+            wait = 5.0
+
+    alarm = threading.Thread(target=send)
+    alarm.start()
+    try:
+        work()
+    finally:
+        over.set()
+        alarm.join()
 
 
 def two_layers() -> Any:
