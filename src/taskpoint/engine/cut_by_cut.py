@@ -17,7 +17,8 @@ from taskpoint.engine.arguments import first_tensor, like_output, read_call
 from taskpoint.engine.forward import hooked, under_cut
 from taskpoint.engine.truncated import cut_context
 from taskpoint.models.anatomy import Anatomy, anatomy
-from taskpoint.models.library import hooked_by_others, inputs_for
+from taskpoint.models.library import inputs_for
+from taskpoint.models.others import hooked_by_others
 
 
 def follows_hooks(model: nn.Module) -> bool:

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from taskpoint.models.library import PreTrainedModel, without_foreign_hooks
+from taskpoint.models.library import PreTrainedModel
+from taskpoint.models.others import without_foreign_hooks
 
 # Larger buffers (tables of positions, masks) are made once and never changed in place.
 _SMALL = 2**16

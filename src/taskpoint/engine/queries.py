@@ -27,11 +27,11 @@ from taskpoint.models.library import (
     Cache,
     DynamicLayer,
     accepts,
-    hooked_by_others,
     inputs_for,
     true_positions,
     with_cache,
 )
+from taskpoint.models.others import hooked_by_others
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,8 @@ from taskpoint.engine.swept import Keys, SweptContext
 from taskpoint.errors import PlanError
 from taskpoint.models.anatomy import anatomy
 from taskpoint.models.heads import check_head
-from taskpoint.models.library import Cache, DynamicLayer, hooked_by_others, inputs_for, with_cache
+from taskpoint.models.library import Cache, DynamicLayer, inputs_for, with_cache
+from taskpoint.models.others import hooked_by_others
 
 
 @torch.inference_mode()

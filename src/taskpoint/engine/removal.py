@@ -28,7 +28,8 @@ from taskpoint.engine.plan import CutPlan, Present
 from taskpoint.engine.states import States
 from taskpoint.errors import PlanError
 from taskpoint.models.anatomy import Anatomy
-from taskpoint.models.library import cache_in, forward_of_others, hooked_by_others
+from taskpoint.models.library import cache_in
+from taskpoint.models.others import forward_of_others, hooked_by_others
 
 
 @contextmanager

@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from importlib import resources
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface, DynamicCache, PreTrainedModel
 from transformers.cache_utils import Cache, DynamicLayer, DynamicSlidingWindowLayer
@@ -263,6 +262,12 @@ def true_positions(attention_mask: Tensor) -> Tensor:
     return (attention_mask.long().cumsum(-1) - 1).masked_fill(attention_mask == 0, 0)
 
 
+def generates(model: Any) -> bool:
+    """Whether the model has the library's `generate`."""
+    base: Any = base_of(model)
+    return isinstance(base, PreTrainedModel) and bool(base.can_generate())
+
+
 def replays_calls(layer: nn.Module) -> bool:
     """Whether gradient checkpointing is on and would run the layer's whole call again in backward, hooks included.
 
@@ -270,91 +275,3 @@ def replays_calls(layer: nn.Module) -> bool:
     """
     whole = any("__call__" in vars(kind) for kind in type(layer).__mro__ if kind is not nn.Module)
     return whole and bool(getattr(layer, "gradient_checkpointing", False)) and layer.training
-
-
-# ---------------------------------------------------------------- other people's code on a model
-
-# Hooks of these see to it that a model computes what it should (offloading, capturing of states, adapters), whatever
-# its number of tokens; hooks of everybody else may count tokens.
-_OF_THE_LIBRARIES = (
-    "accelerate",
-    "bitsandbytes",
-    "compressed_tensors",
-    "deepspeed",
-    "hqq",
-    "kernels",
-    "liger_kernel",
-    "optimum",
-    "peft",
-    "taskpoint",
-    "torch",
-    "torchao",
-    "transformers",
-    "jaxtyping",  # these two stand around the functions of others, which are looked at themselves
-    "beartype",
-)
-
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-
-_GLOBAL_HOOKS = [vars(torch.nn.modules.module)[f"_global{kind}"] for kind in _HOOKS]
-
-
-def forward_of_others(module: nn.Module) -> bool:
-    """Whether somebody outside the libraries put a forward of theirs on this very module."""
-    found = vars(module).get("forward")
-    return found is not None and _is_foreign(found)
-
-
-def has_foreign_hooks(module: nn.Module) -> bool:
-    """Whether somebody outside the libraries hooked this very module, or put a forward of theirs on it."""
-    found = vars(module)
-    hooked = any(found[kind] and any(map(_is_foreign, found[kind].values())) for kind in _HOOKS)
-    return hooked or forward_of_others(module)
-
-
-def hooked_by_others(modules: Iterable[nn.Module]) -> bool:
-    """Whether somebody outside the libraries hooked one of some modules, or all modules that there are.
-
-    A forward that was put on a module, in place of its class's, is such a hook.
-    """
-    return any(map(has_foreign_hooks, modules)) or any(
-        _is_foreign(hook) for hooks in _GLOBAL_HOOKS for hook in hooks.values()
-    )
-
-
-def _is_foreign(hook: Any) -> bool:
-    """Whether the code that runs is foreign, also under a decorator; `__module__` may be copied from what it wraps."""
-    while isinstance(hook, functools.partial):
-        hook = hook.func
-    function = getattr(hook, "__func__", hook)  # of a bound method
-    home = getattr(function, "__globals__", {}).get("__name__") or type(hook).__module__
-    if str(home).partition(".")[0] not in _OF_THE_LIBRARIES:
-        return True
-    wrapped = getattr(function, "__wrapped__", None)
-    return wrapped is not None and _is_foreign(wrapped)
-
-
-@contextmanager
-def without_foreign_hooks(model: nn.Module) -> Iterator[None]:
-    """Hooks of others stand aside for the length of the block."""
-    put_back: list[tuple[Any, dict[Any, Any]]] = []
-    try:
-        for module in model.modules():
-            for kind in _HOOKS:
-                hooks = vars(module)[kind]
-                foreign = {key for key, hook in hooks.items() if _is_foreign(hook)}
-                if foreign:
-                    put_back.append((hooks, dict(hooks)))
-                    for key in foreign:
-                        del hooks[key]
-        yield
-    finally:
-        for hooks, before in put_back:
-            hooks.clear()
-            hooks.update(before)  # the very order in which they ran
-
-
-def generates(model: Any) -> bool:
-    """Whether the model has the library's `generate`."""
-    base: Any = base_of(model)
-    return isinstance(base, PreTrainedModel) and bool(base.can_generate())
