@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from taskpoint.errors import ModelError
 from taskpoint.models.families import KNOWN_FAMILIES, FamilyFacts
 from taskpoint.models.kinds import attends_both_ways
-from taskpoint.models.library import parameters, saying_versions
+from taskpoint.models.library import base_of, parameters, saying_versions
 from taskpoint.models.wrapping import check_wrapping, modules_down_to
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def _find_layers(
 def _registered_layers(model: nn.Module, path: str, family: str) -> tuple[nn.Module, nn.ModuleList | nn.Sequential]:
     from torch import nn
 
-    root: nn.Module = model.get_base_model() if hasattr(model, "get_base_model") else model  # type: ignore[operator]
+    root = base_of(model)
     owner, _, _ = path.rpartition(".")
     try:
         layers = root.get_submodule(path)

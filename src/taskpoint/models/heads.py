@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskpoint.errors import ModelError
 from taskpoint.models.kinds import attends_both_ways, class_for, family_of, other_head
+from taskpoint.models.library import base_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -42,7 +43,7 @@ def head_of(model: nn.Module) -> Head:
     Args:
         model: any module, also wrapped by peft.
     """
-    base: Any = model.get_base_model() if hasattr(model, "get_base_model") else model  # type: ignore[operator]
+    base: Any = base_of(model)
     name, config = type(base).__name__, getattr(base, "config", None)
     if config is None or not hasattr(config, "get_text_config"):
         return Head(HeadKind.OTHER, f"{name} has no transformers config; pass a transformers decoder")
