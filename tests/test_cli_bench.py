@@ -52,7 +52,7 @@ def test_bench_ends_with_a_sentence_and_says_where_its_files_are(
         (["--cuts", "13"], "cuts names layer 13"),
         (["--cuts", "N/0"], "--cuts is 'N/0'"),
         (["--cuts", "half"], "--cuts is 'half'"),
-        (["--batch", "0"], "batch is '0'"),
+        (["--batch", "0"], "batch is 0"),
         (["--rounds", "0"], "rounds is 0"),
         (["--shape", "llama"], "expected llama:LAYERSxWIDTH"),
         (["lexicon", "--shape", "llama:2x64"], "give one of the two"),

@@ -13,17 +13,18 @@ SRC = Path(__file__).parents[1] / "src" / "taskpoint"
 
 # Floor of every room; a module may import its own room and rooms on lower floors.
 FLOORS = {
-    "__main__": 6,
-    "cli": 5,
-    "experiments": 4,
-    "pretrain": 4,
-    "report": 3,
-    "engine": 2,
-    "tasks": 2,
-    "analysis": 2,
-    "results": 2,
-    "prompts": 1,
-    "models": 1,
+    "__main__": 7,
+    "cli": 6,
+    "experiments": 5,
+    "pretrain": 5,
+    "report": 4,
+    "engine": 3,
+    "tasks": 3,
+    "analysis": 3,
+    "results": 3,
+    "prompts": 2,
+    "models": 2,
+    "settings": 1,
     "errors": 0,
 }
 # Rooms that know nothing of the rest of the house.
@@ -55,7 +56,7 @@ def test_arrows_point_down(path: Path) -> None:
         other = room(module)
         if other != own:
             assert FLOORS[other] < FLOORS[own], f"{own} must not import {module}"
-            assert own not in ALONE or other == "errors", f"{own} must not import {module}"
+            assert own not in ALONE or other in ("errors", "settings"), f"{own} must not import {module}"
 
 
 def test_modules_do_not_import_each_other_in_circles() -> None:

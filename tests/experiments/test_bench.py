@@ -21,9 +21,10 @@ from taskpoint.analysis.shape import ModelShape
 from taskpoint.engine.truncated import cut_context
 from taskpoint.errors import ModelError, RunFolderError, SettingError
 from taskpoint.experiments import bench as experiment
-from taskpoint.experiments.bench_config import BenchConfig, Subject, fitted
+from taskpoint.experiments.bench_config import BenchConfig
 from taskpoint.experiments.bench_passes import Passes
 from taskpoint.experiments.bench_rows import LAYOUT
+from taskpoint.experiments.bench_subject import Subject, fitted, manifest
 from taskpoint.experiments.bench_view import view_of_folder
 from taskpoint.models.library import cache_of, with_cache
 from taskpoint.models.loading import LanguageModel
@@ -209,7 +210,8 @@ def test_a_folder_of_another_experiment_holds_no_benchmark(tmp_path):
     RunFolder.open(tmp_path, {}, "locate").close()
     with pytest.raises(RunFolderError, match="holds a run of `taskpoint locate`"):
         view_of_folder(tmp_path)
-    config = {"shape": "unknown", "batch": [1], "context": [8], "cuts": [1]}
+    subject = Subject(random_decoder("llama:2x16"), "tiny")
+    config = manifest(subject, fitted(subject, BenchConfig(cuts=(1,), context=(8,), batch=(1,))))
     with (
         RunFolder.open(tmp_path / "empty", config, "bench", LAYOUT),
         pytest.raises(RunFolderError, match="no complete ratio yet"),
@@ -225,8 +227,8 @@ def test_a_folder_of_another_experiment_holds_no_benchmark(tmp_path):
         ({"rounds": 0}, "rounds is 0"),
         ({"batch": ()}, "batch is ''"),
         ({"batch": (1, 1)}, "batch is '1,1'; expected one or more different numbers"),
-        ({"context": (0,)}, "context is '0'"),
-        ({"cuts": (-1,)}, "cuts is '-1'"),
+        ({"context": (0,)}, "context is 0"),
+        ({"cuts": (-1,)}, "cuts is -1"),
     ],
 )
 def test_settings_out_of_range_are_refused(changes, words):

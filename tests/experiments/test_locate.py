@@ -18,7 +18,7 @@ import torch
 import taskpoint as tp
 from taskpoint.analysis.recognition import recognition_point
 from taskpoint.errors import ModelError, PromptError, RunFolderError, SettingError, TaskpointError
-from taskpoint.experiments import locate_cells
+from taskpoint.experiments import encoding
 from taskpoint.experiments.condition import PAPER_CONDITIONS, Condition, conditions
 from taskpoint.experiments.locate import LocateResult
 from taskpoint.experiments.locate_cells import Cell, Cells
@@ -110,19 +110,19 @@ def test_rank_zero_means_that_greedy_decoding_writes_the_reference(small_run: Lo
 def test_early_exit_encodes_no_reference_that_it_does_not_score(
     lm: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    encoded: list[bool] = []
+    asked: list[bool] = []
 
     def counting(tokenizer, form, contents, answers=None):
-        encoded.append(answers is not None)
+        asked.append(answers is not None)
         return encode_many(tokenizer, form, contents, answers)
 
-    monkeypatch.setattr(locate_cells, "encode_many", counting)
+    monkeypatch.setattr(encoding, "encode_many", counting)
     task = tp.task("lexicon:plural")
     cells = Cells(lm, task, template("qa"), task.items(4), fresh=False, new=3)
     for kind, references in (("early exit", [False]), ("cut", [False, True]), ("zero-shot", [False, True])):
-        encoded.clear()
+        asked.clear()
         cells.rows(Cell(kind, Condition("examples", False), 2, 0, 0, task.items(4), (0, N)))
-        assert encoded == references, kind
+        assert asked == references, kind
 
 
 def test_hidden_counts_the_tokens_of_the_examples(small_run: LocateResult) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import select
 import shutil
@@ -79,14 +80,16 @@ class Outcome:
     wrong: str
 
 
+_PROGRESS = re.compile(r"Loading weights|[a-z ]+: \d+ of \d+")
+
 # A line of an error that is longer fills more than a screen.
 LONGEST_LINE = 1_100
 
 
 def judge(case: Case, folder: Path, exit_code: int | None, stdout: str, stderr: str) -> str:
     """What is wrong; empty where nothing is."""
-    # The library's own bar, while it loads a model of the user's.
-    stderr = "\n".join(line for line in stderr.splitlines() if not line.startswith("Loading weights"))
+    # Not errors: the library's own bar while it loads a model of the user's, and how far the work is.
+    stderr = "\n".join(line for line in stderr.splitlines() if not _PROGRESS.match(line))
     if exit_code is None:
         return f"hangs (over {case.seconds:g} s)"
     if "Traceback (most recent call last)" in stderr:

@@ -68,16 +68,29 @@ def no_empty_file(folder: Path, _: str) -> str | None:
     return f"files of 0 bytes: {found}" if found else None
 
 
-def edited(change: Callable[[dict[str, Any]], object], name: str = "run") -> Callable[[Path], None]:
-    """Edits the config.json of a run."""
+def edited(
+    change: Callable[[dict[str, Any]], object], name: str = "run", *, forged: bool = False
+) -> Callable[[Path], None]:
+    """Edits the config.json of a run; forged: its parts, too, which then say nothing of the settings (as old ones)."""
 
     def prepare(folder: Path) -> None:
         path = folder / name / "config.json"
         told = json.loads(path.read_text())
         change(told)
         path.write_text(json.dumps(told))
+        if forged:
+            forget_settings(folder / name)
 
     return prepare
+
+
+def forget_settings(folder: Path) -> None:
+    import pyarrow.parquet as pq
+
+    for part in (folder / "rows").glob("*.parquet"):
+        table = pq.ParquetFile(part).read()
+        metadata = {key: value for key, value in table.schema.metadata.items() if key != b"taskpoint.settings"}
+        pq.write_table(table.replace_schema_metadata(metadata), part)
 
 
 def written(**texts: str | bytes) -> Callable[[Path], None]:
@@ -195,6 +208,22 @@ def silently_wrong() -> Iterator[Case]:
                 needs=("run",),
                 prepare=edited(lambda told, key=key, value=value: told["config"].update({key: value})),
             )
+    for key, value in (
+        ("model", "llama"),
+        ("task", "lexicon:past"),
+        ("template", "arrow"),
+        ("shots", [4]),
+        ("num_layers", 11),
+        ("revision", "abc"),
+        ("seeds", 0),
+    ):
+        yield Case(
+            f"report of an older run whose {key} was edited",
+            ("report", "run"),
+            says="config.json",
+            needs=("run",),
+            prepare=edited(lambda told, key=key, value=value: told["config"].update({key: value}), forged=True),
+        )
     for key, value in (("model", "llama"), ("rounds", 9), ("num_layers", 5)):
         yield Case(
             f"report of a benchmark whose {key} was edited",
@@ -530,7 +559,7 @@ def tracebacks() -> Iterator[Case]:
                 ("report", kind),
                 needs=(kind,),
                 says="guess" if "unknown" in name else "config.json",
-                prepare=edited(change, kind),
+                prepare=edited(change, kind, forged=True),
             )
     for name, value in (
         ("conditions", None),
@@ -555,7 +584,7 @@ def tracebacks() -> Iterator[Case]:
             ("report", "run"),
             needs=("run",),
             says="config.json",
-            prepare=edited(lambda told, name=name, value=value: told["config"].update({name: value})),
+            prepare=edited(lambda told, name=name, value=value: told["config"].update({name: value}), forged=True),
         )
     yield Case("a part with rows twice", ("report", "run"), needs=("run",), says="twice", prepare=rows_twice)
     yield Case(
@@ -571,6 +600,7 @@ def tracebacks() -> Iterator[Case]:
             yield Case(
                 f"a compiled prompt whose description is {name}, {verb[0]}",
                 verb,
+                exit=0 if verb[0] == "compile" else 2,  # it is written over, whole again
                 needs=("prompt.safetensors",),
                 prepare=spoilt_metadata(text),
             )
@@ -619,7 +649,7 @@ def calls() -> Iterator[Case]:
     ):
         for name, drop, says in (
             ("sparse", "drop.to_sparse()", "sparse"),
-            ("too short", "drop[:, :5]", "12"),
+            ("too short", "drop[:, :5]", "input_ids"),
             ("too long", "torch.cat([drop, drop], 1)", "12"),
             ("of numbers", "drop.long()", "bool"),
             ("None", "None", "drop"),

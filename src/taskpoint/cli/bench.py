@@ -12,6 +12,7 @@ import typer
 
 from taskpoint.cli.options import DeviceOption, ModelArgument, OutOption, console
 from taskpoint.errors import SettingError
+from taskpoint.settings import shown
 
 if TYPE_CHECKING:
     from taskpoint.report.bench_view import BenchView
@@ -48,7 +49,8 @@ def bench(
     # The profiler that weighs memory announces itself on stderr, once a pass.
     os.environ.setdefault("KINETO_LOG_LEVEL", "6")
     from taskpoint.experiments import bench as experiment
-    from taskpoint.experiments.bench_config import BenchConfig, Subject
+    from taskpoint.experiments.bench_config import BenchConfig
+    from taskpoint.experiments.bench_subject import Subject
     from taskpoint.models.anatomy import anatomy
     from taskpoint.models.loading import load
     from taskpoint.models.random_weights import random_decoder
@@ -105,16 +107,16 @@ def _numbers(option: str, text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise SettingError(f"{option} is {text!r}; expected numbers such as 128,512") from None
+        raise SettingError(f"{option} is {shown(text)}; expected numbers such as 128,512") from None
 
 
 def _layers(text: str, layers: int) -> tuple[int, ...]:
     """Cuts from numbers and parts of N; parts are rounded down, and what comes twice counts once."""
     found = []
     for part in text.split(","):
-        form = re.fullmatch(r"\s*(?:(\d+)|(\d*)N(?:/([1-9]\d*))?)\s*", part)
+        form = re.fullmatch(r"\s*(?:(\d{1,9})|(\d{0,9})N(?:/([1-9]\d{0,8}))?)\s*", part, re.ASCII)
         if form is None:
-            raise SettingError(f"--cuts is {text!r}; expected layers, or parts of N, such as 4,N/2,3N/4,N")
+            raise SettingError(f"--cuts is {shown(text)}; expected layers, or parts of N, such as 4,N/2,3N/4,N")
         plain, times, parts = form.groups()
         found.append(int(plain) if plain else int(times or 1) * layers // int(parts or 1))
     return tuple(dict.fromkeys(found))

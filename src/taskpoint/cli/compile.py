@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from taskpoint.cli.options import DeviceOption, console
+from taskpoint.cli.options import DeviceOption, console, path, path_option
 from taskpoint.errors import SettingError
 
 verbs = typer.Typer()
@@ -16,7 +16,7 @@ verbs = typer.Typer()
 
 @verbs.command("compile")
 def compile_(
-    out: Annotated[Path, typer.Option("--out", help="File to write, such as fr.safetensors.")],
+    out: Annotated[Path, path_option("--out", help="File to write, such as fr.safetensors.")],
     task: Annotated[
         str | None,
         typer.Option(help="Task with one set of examples, such as lexicon:english-french. (default: that of --from)"),
@@ -26,7 +26,12 @@ def compile_(
     ] = None,
     from_run: Annotated[
         Path | None,
-        typer.Option("--from", help="Take that layer, and all that is not named here, from this run of locate."),
+        typer.Option(
+            "--from",
+            parser=path,
+            metavar="PATH",
+            help="Take that layer, and all that is not named here, from this run of locate.",
+        ),
     ] = None,
     model: Annotated[
         str | None, typer.Option(help="Bundled model, folder or hub id. (default: that of --from, or as locate)")
@@ -85,23 +90,25 @@ def compile_(
         prompt = compile_prompt(lm, asked, seed=seed, after=after, template=template, **given)
     for warning in told:
         typer.echo(f"taskpoint: {warning.message}", err=True)
-    path = prompt.save(out)
+    written = prompt.save(out)
     recipe, tokens, hidden = prompt.recipe, len(prompt.context.tokens), int(prompt.context.drop.sum())
     label = Condition(recipe.hide, recipe.instruction is not None).label
     typer.echo(f"{recipe.task}, {recipe.shots} shots, {label}:")
     typer.echo(f"{tokens} tokens of context, {hidden} of them gone from layer {recipe.after} of {lm.num_layers} on")
-    typer.echo(f"prompt: {path}")
+    typer.echo(f"prompt: {written}")
 
 
 @verbs.command()
 def generate(
-    prompt: Annotated[Path, typer.Option(help="File of `taskpoint compile`.")],
+    prompt: Annotated[Path, path_option(help="File of `taskpoint compile`.")],
     queries: Annotated[
-        Path | None, typer.Option(help='JSON lines, each {"query": ...} (with "id" or not) or a text in quotes.')
+        Path | None,
+        path_option(help='JSON lines, each {"query": ...} (with "id" or not) or a text in quotes.'),
     ] = None,
     query: Annotated[list[str] | None, typer.Option(help="A query to answer at once; may be repeated.")] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="File of answers to write, or to continue. (default: runs/...)")
+        Path | None,
+        path_option("--out", help="File of answers to write, or to continue. (default: runs/...)"),
     ] = None,
     model: Annotated[str | None, typer.Option(help="Where the model is now. (default: where it was)")] = None,
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer.")] = 50,
@@ -114,12 +121,13 @@ def generate(
     if query and out is not None:
         raise SettingError("--out belongs to --queries FILE; the answer to --query is printed")
     from taskpoint.experiments.compile import load_prompt
-    from taskpoint.experiments.compiled_file import read_description
+    from taskpoint.experiments.compiled_file import read_compiled
     from taskpoint.experiments.generate import generate_file
     from taskpoint.models.loading import load
     from taskpoint.report.progress import progress
 
-    origin = read_description(prompt).origin
+    # Read whole, checksum and all, before what it says decides which model is loaded.
+    origin = read_compiled(prompt).origin
     dtype = str(origin.fingerprint.get("dtype", "auto"))
     revision = origin.revision if model is None else None
     lm = load(model or origin.model, dtype=dtype, device=device, revision=revision)

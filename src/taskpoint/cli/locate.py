@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from taskpoint.cli.bench import report_bench
-from taskpoint.cli.options import DeviceOption, MetricOption, ModelArgument, OutOption, console
+from taskpoint.cli.options import DeviceOption, MetricOption, ModelArgument, OutOption, console, path, path_option
 from taskpoint.errors import SettingError
+from taskpoint.settings import shown
 
 if TYPE_CHECKING:
     from taskpoint.report.view import LocateView
@@ -61,6 +62,7 @@ def locate(
     """Find the layer after which a model has recognised a task."""
     from taskpoint.experiments import locate as experiment
     from taskpoint.experiments.condition import PAPER_CONDITIONS, conditions
+    from taskpoint.experiments.locate_config import DEFAULT_ITEMS, LocateConfig
     from taskpoint.models.bundled import model_for, task_for
     from taskpoint.models.loading import load
     from taskpoint.report.progress import progress
@@ -69,12 +71,12 @@ def locate(
     if paper and (hide or instruction is not Instruction.no):
         raise SettingError("--paper brings its own conditions; leave --hide and --instruction out")
     flags = {Instruction.yes: (True,), Instruction.no: (False,), Instruction.both: (False, True)}[instruction]
-    config = experiment.LocateConfig(
+    config = LocateConfig(
         shots=tuple(shots or [5]),
         seeds=seeds,
         conditions=PAPER_CONDITIONS if paper else conditions(hide or ["examples"], flags),
         cuts=_cuts(cuts),
-        items=experiment.DEFAULT_ITEMS if items is None else items,
+        items=DEFAULT_ITEMS if items is None else items,
         fresh=fresh,
         template=template,
         max_new_tokens=max_new_tokens,
@@ -92,9 +94,10 @@ def locate(
 
 @verbs.command()
 def report(
-    folder: Annotated[Path, typer.Argument(help="A run folder.")],
+    folder: Annotated[Path, typer.Argument(parser=path, help="A run folder.", metavar="FOLDER")],
     figure: Annotated[
-        list[Path] | None, typer.Option(help="Also write a figure: .pdf, .svg or .png. May be repeated.")
+        list[Path] | None,
+        path_option(help="Also write a figure: .pdf, .svg or .png. May be repeated."),
     ] = None,
 ) -> None:
     """Make the report and the figures of a run folder again."""
@@ -106,8 +109,8 @@ def report(
         report_bench(folder, figure or [])
         return
     view = view_of_folder(folder)
-    for path in figure or []:
-        save_figure(view, path)
+    for target in figure or []:
+        save_figure(view, target)
     _show(view, folder)
 
 
@@ -117,7 +120,7 @@ def _cuts(text: str) -> Any:
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise SettingError(f"--cuts is {text!r}; expected all, bisect, or layers such as 0,4,8") from None
+        raise SettingError(f"--cuts is {shown(text)}; expected all, bisect, or layers such as 0,4,8") from None
 
 
 def _show(view: LocateView, folder: Path) -> None:

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from taskpoint.settings import place
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+
+def path(text: str) -> Path:
+    """What an option that takes a path is given; empty text is no path, though Python takes it for the folder here."""
+    return place("a path", text)
+
+
+def path_option(*names: str, help: str) -> Any:
+    """An option that takes the path of a file or folder."""
+    return typer.Option(*names, parser=path, metavar="PATH", help=help)
+
+
 ModelArgument = Annotated[str | None, typer.Argument(help="Bundled model, folder or hub id. (default: a bundled one)")]
 OutOption = Annotated[
-    Path | None, typer.Option("--out", help="Folder to write to, or to continue. (default: runs/...)")
+    Path | None,
+    path_option("--out", help="Folder to write to, or to continue. (default: runs/...)"),
 ]
 DeviceOption = Annotated[str | None, typer.Option(help="Device, such as cpu or cuda:0. (default: cpu)")]
 MetricOption = Annotated[

@@ -9,12 +9,12 @@ import gc
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import psutil
 import torch
 from torch import Tensor
 
 from taskpoint.errors import ModelError
 from taskpoint.models.anatomy import Anatomy
+from taskpoint.models.memory import free_bytes
 
 # Of the free memory; the rest is for what the estimate does not know (fragmentation, kernels' own space).
 _SHARE = 0.5
@@ -58,14 +58,6 @@ def rows_at_once(parts: Anatomy, size: SweepSize) -> int:
     logits = 3 * 4 * vocab * cuts * size.places
     device = weights[0].device if weights else torch.device("cpu")
     return max(1, int(_SHARE * free_bytes(device)) // max(1, keys + wide + logits))
-
-
-def free_bytes(device: torch.device) -> int:
-    """Free memory of a device: of a GPU with what torch holds in reserve, otherwise of the machine."""
-    if device.type == "cuda":
-        reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return int(torch.cuda.mem_get_info(device)[0]) + reserved
-    return int(psutil.virtual_memory().available)
 
 
 def in_batches(rows: int, at_once: int, run: Callable[[slice], Tensor]) -> list[Tensor]:

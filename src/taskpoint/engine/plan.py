@@ -122,6 +122,8 @@ class CutPlan:
                 f"after={self.after!r} is out of range: expected a whole number from 0 to {self.num_layers}"
             )
         check_drop(self.drop)
+        # Its own copy: what the caller does with the mask later changes no plan.
+        object.__setattr__(self, "drop", self.drop.clone())
 
     def present(
         self, start: int, length: int, padding: Bool[Tensor, "B L"] | None, batch: int, together: bool = False
@@ -186,8 +188,9 @@ def check_drop(drop: Tensor) -> None:
     Raises:
         PlanError: not a boolean [batch, tokens] tensor, or a row drops everything or its last token.
     """
-    if isinstance(drop, Tensor) and drop.is_meta:
-        raise PlanError("drop is on the meta device, where it has no values; make it on the device of input_ids")
+    if isinstance(drop, Tensor) and (drop.is_meta or drop.layout != torch.strided):
+        found = "on the meta device, where it has no values" if drop.is_meta else f"a sparse tensor ({drop.layout})"
+        raise PlanError(f"drop is {found}; expected a plain boolean tensor on the device of input_ids")
     if not isinstance(drop, Tensor) or drop.dtype != torch.bool or drop.ndim != 2 or not drop.numel():
         found = f"{drop.dtype} of shape {list(drop.shape)}" if isinstance(drop, Tensor) else type(drop).__name__
         raise PlanError(f"drop is {found}; expected a boolean tensor of shape [batch, tokens] beside input_ids")
@@ -197,7 +200,8 @@ def check_drop(drop: Tensor) -> None:
     if bool(drop[:, -1].any()):
         row = int(drop[:, -1].nonzero()[0])
         raise PlanError(
-            f"drop hides the last token of row {row}, from which the answer is read; set drop[{row}, -1] = False"
+            f"drop hides the last token of row {row}, from which the answer is read; set drop[{row}, -1] = False, or give "
+            f"as many tokens as input_ids if these are more than {drop.shape[1]}"
         )
 
 

@@ -111,9 +111,16 @@ def check_masks(input_ids: Tensor, drop: Tensor, attention_mask: Tensor | None) 
     Raises:
         PlanError: another shape, padding on the right, or a hidden last token.
     """
-    check_drop(drop)
+    for name, given in (("input_ids", input_ids), ("attention_mask", attention_mask)):
+        if given is not None and not isinstance(given, Tensor):
+            raise PlanError(f"{name} is {type(given).__name__}; expected a tensor of shape [batch, tokens]")
+    if input_ids.ndim != 2 or input_ids.is_floating_point() or not input_ids.numel():
+        found = f"{input_ids.dtype} of shape {list(input_ids.shape)}"
+        raise PlanError(f"input_ids are {found}; expected whole numbers of shape [batch, tokens]")
+    # Shapes first: a mask that is too short ends at another token than the prompt.
     for name, mask in (("drop", drop), ("attention_mask", attention_mask)):
-        if mask is not None and mask.shape != input_ids.shape:
+        if isinstance(mask, Tensor) and mask.shape != input_ids.shape:
             raise PlanError(f"{name} has shape {list(mask.shape)}; expected that of input_ids, {list(input_ids.shape)}")
+    check_drop(drop)
     if attention_mask is not None and not bool(attention_mask[:, -1].all()):
         raise PlanError("attention_mask ends in padding; pad the prompts on the left (tokenizer.padding_side='left')")

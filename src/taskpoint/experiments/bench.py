@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,15 +16,17 @@ from typing import TYPE_CHECKING
 from transformers import PreTrainedModel
 
 from taskpoint.engine.finite import check_finite
-from taskpoint.experiments.bench_config import BenchConfig, Subject, fitted, manifest
+from taskpoint.experiments.bench_config import BenchConfig
 from taskpoint.experiments.bench_passes import Clock
 from taskpoint.experiments.bench_rows import LAYOUT
+from taskpoint.experiments.bench_subject import Subject, fitted, manifest
 from taskpoint.experiments.bench_view import view_of
 from taskpoint.experiments.bench_work import Tell, Work
-from taskpoint.models.loading import LanguageModel
+from taskpoint.models.loading import LanguageModel, load
 from taskpoint.report.bench_view import BenchView
 from taskpoint.results.atomic import make_folder, write_whole
 from taskpoint.results.folder import RunFolder
+from taskpoint.settings import place, wholes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,7 +67,7 @@ class BenchResult:
 
 
 def bench(
-    model: LanguageModel | PreTrainedModel,
+    model: LanguageModel | PreTrainedModel | str,
     cuts: Sequence[int] | None = None,
     context: int | Sequence[int] | None = None,
     query: int = 32,
@@ -80,7 +83,7 @@ def bench(
     Competitors, the model without a cut and under each cut, run in turn in every round; tokens are random.
 
     Args:
-        model: from `taskpoint.load`, or any transformers decoder.
+        model: from `taskpoint.load`, what that loads it by, or any transformers decoder.
         cuts: numbers of layers that still see the context; None takes N/4, N/2, 3N/4 and N.
         context: numbers of hidden tokens; None takes 128, 512 and 2048, where the model has positions for them.
         query: kept tokens after them.
@@ -99,14 +102,15 @@ def bench(
         RunFolderError: `out` holds a run of another configuration.
     """
     config = BenchConfig(
-        cuts=None if cuts is None else tuple(cuts),
-        context=None if context is None else _tuple(context),
+        cuts=None if cuts is None else wholes("cuts", cuts, 0),
+        context=None if context is None else wholes("context", context, 1),
         query=query,
-        batch=_tuple(batch),
+        batch=wholes("batch", batch, 1),
         new=new,
         rounds=rounds,
     )
-    return run(Subject.of(model), config, out, progress)
+    subject = Subject.of(load(model) if isinstance(model, str | os.PathLike) else model)
+    return run(subject, config, None if out is None else place("out", out), progress)
 
 
 def run(
@@ -123,7 +127,7 @@ def run(
         work = Work(subject, settings, progress, clock)
         work.do(folder)
         rows = folder.frame()
-        view = view_of(rows, folder.manifest.config, folder.versions)
+        view = view_of(folder)
     return BenchResult(rows, view, None if out is None else Path(out))
 
 
@@ -143,7 +147,3 @@ def _open(out: str | Path | None, config: Mapping[str, object]) -> Iterator[RunF
         return
     with tempfile.TemporaryDirectory() as temporary, RunFolder.open(temporary, config, "bench", LAYOUT) as folder:
         yield folder
-
-
-def _tuple(values: int | Sequence[int]) -> tuple[int, ...]:
-    return (values,) if isinstance(values, int) else tuple(values)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,8 @@ class Passes:
         self._model, self._new, self._clock = model, new, clock
         self._device: torch.device = model.get_input_embeddings().weight.device
         vocab = model.get_input_embeddings().weight.shape[0]
-        ids = torch.randint(vocab, (batch, context + query + new), generator=torch.Generator().manual_seed(0))
+        with _in_memory(self._device, batch, context + query + new):
+            ids = torch.randint(vocab, (batch, context + query + new), generator=torch.Generator().manual_seed(0))
         self._prompt, self._answer = ids.to(self._device).split([context + query, new], dim=1)  # [B, T], [B, S]
         self._drop = torch.zeros_like(self._prompt, dtype=torch.bool)  # [B, T]
         self._drop[:, :context] = True
@@ -63,26 +64,16 @@ class Passes:
             SettingError: the device's memory does not hold it.
             PlanError, ModelError: the model cannot be cut.
         """
-        try:
-            with ExitStack() as stack:
-                start = self._now()
-                if cut is not None:
-                    stack.enter_context(cut_context(self._model, cut, self._drop))
-                named = inputs_for(self._model, None, last=1) | {"use_cache": True}
-                cache = cache_of(self._model(self._prompt, **named))
-                read = self._now()
-                for step in range(self._new):
-                    self._model(self._answer[:, step, None], **with_cache(self._model, cache), use_cache=True)
-                end = self._now()
-        except RuntimeError as error:
-            # The CPU's allocator has no class of its own for it.
-            if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
-                raise
-            batch, tokens = self._prompt.shape
-            raise SettingError(
-                f"{self._device} has not enough memory for batch {batch} with {tokens} tokens each; "
-                "give smaller --batch or --context"
-            ) from None
+        with _in_memory(self._device, *self._prompt.shape), ExitStack() as stack:
+            start = self._now()
+            if cut is not None:
+                stack.enter_context(cut_context(self._model, cut, self._drop))
+            named = inputs_for(self._model, None, last=1) | {"use_cache": True}
+            cache = cache_of(self._model(self._prompt, **named))
+            read = self._now()
+            for step in range(self._new):
+                self._model(self._answer[:, step, None], **with_cache(self._model, cache), use_cache=True)
+            end = self._now()
         return Timed(read - start, (end - read) / self._new, held_bytes(cache))
 
     def peak_bytes(self, cut: int | None) -> int | None:
@@ -107,6 +98,26 @@ class Passes:
         if self._device.type != "cpu":
             torch.accelerator.synchronize(self._device)
         return self._clock()
+
+
+@contextmanager
+def _in_memory(device: torch.device, batch: int, tokens: int) -> Iterator[None]:
+    """Says in one line that the device's memory does not hold what the block makes.
+
+    Raises:
+        SettingError: it does not.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        # The CPU's allocator has no class of its own for it, and sizes over 64 bits are told in other words.
+        ends = any(words in str(error) for words in ("can't allocate memory", "verflow"))
+        if not isinstance(error, torch.OutOfMemoryError) and not ends:
+            raise
+        raise SettingError(
+            f"{device} has not enough memory for batch {batch} with {tokens} tokens each; give smaller --batch or "
+            "--context"
+        ) from None
 
 
 def held_bytes(cache: Any) -> int:

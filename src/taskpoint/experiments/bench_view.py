@@ -16,9 +16,12 @@ import numpy as np
 from taskpoint.analysis.cost import Cost, decode_cost, prefill_cost
 from taskpoint.analysis.shape import ModelShape
 from taskpoint.errors import RunFolderError, SettingError
+from taskpoint.experiments.bench_config import BenchConfig, BenchFacts
 from taskpoint.experiments.bench_rows import CUT, DENSE, LAYOUT
 from taskpoint.experiments.run_kind import BENCH, read_run
+from taskpoint.experiments.stored import damaged, read_back, read_shape
 from taskpoint.report.bench_view import BenchLine, BenchView, Ratio
+from taskpoint.results.folder import RunFolder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,18 +31,22 @@ def view_of_folder(path: str | Path) -> BenchView:
     """The view of a run folder.
 
     Raises:
-        RunFolderError: there is no benchmark there, or it was interrupted before its first ratio.
+        RunFolderError: there is no benchmark there, it was interrupted before its first ratio, or its config.json was
+            changed.
     """
-    folder = read_run(path, BENCH, layout=LAYOUT)
-    return view_of(folder.frame(), folder.manifest.config, folder.versions)
+    return view_of(read_run(path, BENCH, layout=LAYOUT))
 
 
-def view_of(rows: pd.DataFrame, config: Mapping[str, Any], versions: Mapping[str, str]) -> BenchView:
-    """Everything that reports show, from rows and configuration.
-
-    Raises:
-        RunFolderError: the run was interrupted before its first ratio.
-    """
+def view_of(folder: RunFolder) -> BenchView:
+    """Everything that reports show, from the rows, configuration and library versions of a run; errors as above."""
+    facts = read_back(BenchFacts, folder.manifest.config, folder.path)
+    settings = read_back(BenchConfig, folder.manifest.config, folder.path)
+    if settings.cuts is None or settings.context is None:
+        raise damaged(folder.path, "'cuts' and 'context' are not named")
+    if isinstance(facts.shape, dict):
+        read_shape(facts.shape, folder.path)
+    rows, versions = folder.frame(), folder.versions
+    config: Mapping[str, Any] = folder.manifest.config
     ideals, reason = _ideals(config)
     lines = []
     for batch, context in itertools.product(sorted(config["batch"]), sorted(config["context"])):

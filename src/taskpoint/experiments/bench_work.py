@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from taskpoint.experiments.bench_config import BenchConfig, Subject
+from taskpoint.experiments.bench_config import BenchConfig
 from taskpoint.experiments.bench_passes import Clock, Passes
 from taskpoint.experiments.bench_rows import CUT, DENSE, BenchRow
+from taskpoint.experiments.bench_subject import Subject
 from taskpoint.models.anatomy import anatomy
 from taskpoint.results.folder import RunFolder
 

@@ -13,15 +13,18 @@ from taskpoint.errors import DataError, ModelError, PromptError, SettingError, T
 from taskpoint.experiments.compiled_file import CompiledFile, Origin, Recipe, read_compiled
 from taskpoint.experiments.compiled_prompt import CompiledPrompt, read_context
 from taskpoint.experiments.condition import Condition
+from taskpoint.experiments.encoding import encoded
 from taskpoint.experiments.finite import check_prompts
+from taskpoint.experiments.named import model_of, task_of
 from taskpoint.models.fingerprint import ModelFingerprint, model_fingerprint, tokenizer_fingerprint
 from taskpoint.models.loading import LanguageModel
-from taskpoint.prompts.encode import check_length, encode_many
+from taskpoint.prompts.encode import check_length
 from taskpoint.prompts.segments import Segment
 from taskpoint.prompts.selector import parse_selector
 from taskpoint.prompts.stable import stable_prefix
 from taskpoint.prompts.template import template as template_of
 from taskpoint.results.manifest import library_versions
+from taskpoint.settings import flag, place, text, whole
 from taskpoint.tasks.base import Task
 
 # Beginnings of a query that a tokenizer may treat differently, beside the task's own queries.
@@ -35,8 +38,8 @@ _NOISE = 1e-2
 
 
 def compile_prompt(
-    lm: LanguageModel,
-    task: Task,
+    lm: LanguageModel | str,
+    task: Task | str,
     shots: int = 5,
     seed: int = 0,
     *,
@@ -48,8 +51,8 @@ def compile_prompt(
     """Reads the context of a task once, for any number of queries.
 
     Args:
-        lm: the model, from `taskpoint.load`.
-        task: the task, from `taskpoint.task`; one whose examples are the same for all queries, such as
+        lm: the model, from `taskpoint.load`, or what that loads it by.
+        task: the task, from `taskpoint.task`, or its name; one whose examples are the same for all queries, such as
             `lexicon:english-french`.
         shots: worked examples in the prompt.
         seed: draw of the examples.
@@ -67,8 +70,13 @@ def compile_prompt(
         PromptError: too few examples, no instruction, or nothing before the query that could be read in advance.
         ModelError: the model cannot be cut exactly, or computes NaN or infinity.
     """
+    lm, task = model_of(lm), task_of(task)
     cut = _checked_after(after, lm.num_layers)
-    selector = parse_selector(hide)
+    shots, seed = whole("shots", shots, 0), whole("seed", seed, 0)
+    flag("instruction", instruction)
+    if template is not None:
+        text("template", template)
+    selector = parse_selector(text("hide", hide))
     if Segment.QUERY in selector.needs:
         raise SettingError(
             f"hide={selector.text!r} hides the query, which is not there yet when the prompt is compiled; hide "
@@ -79,7 +87,7 @@ def compile_prompt(
     form = template_of(template or task.template)
     probes = [*(item.input for item in task.items(_TASK_PROBES)), *_PROBES]
     contents = [dataclasses.replace(context, query=probe) for probe in probes]
-    prompts = encode_many(lm.tokenizer, form, contents)
+    prompts = encoded(lm, form, contents)
     if lm.max_positions is not None:
         check_length(prompts[0], lm.max_positions, 1)
     hidden = [selector.mask(prompt) for prompt in prompts]
@@ -93,8 +101,8 @@ def compile_prompt(
         instruction=context.instruction,
         examples=[(example.input, example.output) for example in context.examples],
         template=form.name,
-        shots=int(shots),
-        seed=int(seed),
+        shots=shots,
+        seed=seed,
         hide=selector.text,
         after=cut,
         probe=next(probe for probe, yes in zip(probes, served, strict=True) if yes),
@@ -109,12 +117,12 @@ def compile_prompt(
     return CompiledPrompt(lm, CompiledFile(recipe, origin, read_context(lm, stable.ids, stable.hidden, cut)))
 
 
-def load_prompt(path: str | Path, lm: LanguageModel) -> CompiledPrompt:
+def load_prompt(path: str | Path, lm: LanguageModel | str) -> CompiledPrompt:
     """Loads a prompt that was saved, for the model that it was compiled with.
 
     Args:
         path: the file.
-        lm: the model; on any device.
+        lm: the model, or what `taskpoint.load` loads it by; on any device.
 
     Returns:
         The compiled prompt.
@@ -124,7 +132,8 @@ def load_prompt(path: str | Path, lm: LanguageModel) -> CompiledPrompt:
         ModelError: another model: other sizes, precision or weights.
         TokenizerError: another tokenizer, or one that writes the prompt with other tokens.
     """
-    found = read_compiled(Path(path))
+    found = read_compiled(place("path", path))
+    lm = model_of(lm)
     name, origin = repr(str(path)), found.origin
     mend = "load that model, or compile the prompt again"
     here = library_versions()["transformers"]
@@ -153,12 +162,12 @@ def load_prompt(path: str | Path, lm: LanguageModel) -> CompiledPrompt:
 
 
 def _checked_after(after: int | None, layers: int) -> int:
-    if after is None or isinstance(after, bool) or not isinstance(after, int) or not 0 <= after <= layers:
+    if after is None:
         raise SettingError(
-            f"after is {after!r}; expected a layer from 0 to {layers}, such as the recognition point that "
+            f"after is None; expected a layer from 0 to {layers}, such as the recognition point that "
             "`taskpoint locate` finds"
         )
-    return after
+    return whole("after", after, 0, layers)
 
 
 def _placed(context: CompiledContext, lm: LanguageModel, name: str) -> CompiledContext:

@@ -203,7 +203,7 @@ def _described(path: Path, metadata: Mapping[str, str]) -> Description:
     try:
         said = json.loads(metadata[_ENTRY])
         version = said["format_version"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise DataError(f"{str(path)!r} is damaged: its description cannot be read; {_MEND}") from None
     if version != FORMAT_VERSION:
         raise DataError(

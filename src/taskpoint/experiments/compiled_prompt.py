@@ -5,7 +5,7 @@ Shapes: B queries, T tokens of one prompt, L tokens of the longest rest.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,16 +19,18 @@ from taskpoint.engine.finite import watching
 from taskpoint.engine.prefix import CompiledContext, compile_context, prefix_generate
 from taskpoint.errors import PromptError, SettingError
 from taskpoint.experiments.compiled_file import CompiledFile, Recipe, write_compiled
+from taskpoint.experiments.encoding import encoded
 from taskpoint.experiments.endings import Endings
 from taskpoint.experiments.finite import check_prompts
 from taskpoint.experiments.placing import device_of
 from taskpoint.models.loading import LanguageModel
-from taskpoint.prompts.encode import check_length, encode_many
+from taskpoint.prompts.encode import check_length
 from taskpoint.prompts.segments import SegmentedPrompt
 from taskpoint.prompts.selector import parse_selector
 from taskpoint.prompts.stable import StablePrefix
 from taskpoint.prompts.template import template as template_of
 from taskpoint.prompts.writing import Template
+from taskpoint.settings import place, shown, text, whole
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,9 @@ class CompiledPrompt:
         Raises:
             DataError: something else stands there, or it cannot be written.
         """
-        write_compiled(self.file, Path(path))
-        return Path(path)
+        target = place("path", path)
+        write_compiled(self.file, target)
+        return target
 
     def generate(self, queries: Sequence[str], max_new_tokens: int = 50, batch_size: int = 64) -> list[str]:
         """Answers queries greedily, as `cut_context` on the whole prompt would.
@@ -110,9 +113,7 @@ class CompiledPrompt:
 
     def answers(self, queries: Sequence[str], max_new_tokens: int = 50, batch_size: int = 64) -> list[Answer]:
         """As `generate`, and says of every answer whether the compiled context served it."""
-        for name, value in (("max_new_tokens", max_new_tokens), ("batch_size", batch_size)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise SettingError(f"{name} is {value!r}; expected a whole number of at least 1")
+        max_new_tokens, batch_size = whole("max_new_tokens", max_new_tokens, 1), whole("batch_size", batch_size, 1)
         prompts = self._encoded(queries, max_new_tokens)
         hidden = [self._hidden(prompt) for prompt in prompts]
         served = [self._stable.begins(prompt, mask) for prompt, mask in zip(prompts, hidden, strict=True)]
@@ -152,11 +153,11 @@ class CompiledPrompt:
     def _encoded(self, queries: Sequence[str], max_new_tokens: int) -> list[SegmentedPrompt]:
         if isinstance(queries, str):
             raise SettingError("queries is one text; expected a list of texts, such as [text]")
-        for number, query in enumerate(queries):
-            if not isinstance(query, str) or not query.strip():
-                raise SettingError(f"query {number} is {query!r}; expected a text that says something")
+        if isinstance(queries, bytes) or not isinstance(queries, Iterable):
+            raise SettingError(f"queries is {shown(queries)}; expected a list of texts")
+        queries = [text(f"query {number}", query) for number, query in enumerate(queries)]
         contents = [self.recipe.content(query) for query in queries]
-        prompts = encode_many(self.lm.tokenizer, self._template, contents)
+        prompts = encoded(self.lm, self._template, contents)
         for number, prompt in enumerate(prompts):
             if self.lm.max_positions is not None:
                 try:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from taskpoint.errors import SettingError
 from taskpoint.prompts.segments import Segment
 from taskpoint.prompts.selector import parse_selector
+from taskpoint.settings import shown
 
 _WITH_INSTRUCTION = " (with instruction)"
 
@@ -77,10 +79,8 @@ def conditions(hide: str | Sequence[str], instruction: bool | Sequence[bool]) ->
     Raises:
         SettingError: no selector, one that cannot be read, or one that needs an instruction when none is asked for.
     """
-    selectors = [hide] if isinstance(hide, str) else list(hide)
-    flags = [instruction] if isinstance(instruction, bool) else list(instruction)
-    if not selectors or not flags:
-        raise SettingError("hide and instruction need at least one value each")
+    selectors = _several("hide", hide, str)
+    flags = _several("instruction", instruction, bool)
     found: list[Condition] = []
     for flag in flags:
         for selector in selectors:
@@ -90,6 +90,16 @@ def conditions(hide: str | Sequence[str], instruction: bool | Sequence[bool]) ->
             if one not in found:
                 found.append(one)
     return tuple(found)
+
+
+def _several(name: str, values: Any, kind: type) -> list[Any]:
+    """One value or several, all of one type."""
+    found = [values] if isinstance(values, kind) or not isinstance(values, Iterable) else list(values)
+    for value in found or [None]:
+        if not isinstance(value, kind):
+            expected = "a selector such as 'examples'" if kind is str else "True, False, or both in a list"
+            raise SettingError(f"{name} is {shown(values)}; expected {expected}")
+    return found
 
 
 PAPER_CONDITIONS = (

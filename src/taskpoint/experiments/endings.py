@@ -5,6 +5,7 @@ from __future__ import annotations
 from jaxtyping import Int
 from torch import Tensor
 
+from taskpoint.experiments.encoding import vocabulary
 from taskpoint.models.loading import LanguageModel
 from taskpoint.prompts.writing import Template
 
@@ -21,6 +22,8 @@ class Endings:
         self._tokenizer, self._template = lm.tokenizer, template
         pad = lm.tokenizer.pad_token_id
         self.pad = int(pad if pad is not None else lm.tokenizer.eos_token_id or 0)
+        if self.pad >= vocabulary(lm):  # padding tokens are added to a tokenizer and not to the model; nobody sees them
+            self.pad = 0
         self.tokens = _end_tokens(lm, template.stop)
 
     def texts(self, tokens: Int[Tensor, "B new"]) -> list[str]:

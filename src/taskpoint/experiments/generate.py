@@ -13,6 +13,7 @@ from taskpoint.errors import PromptError, RunFolderError, SettingError
 from taskpoint.experiments.compiled_prompt import CompiledPrompt
 from taskpoint.experiments.locate_work import Progress
 from taskpoint.results.lines import LineFile
+from taskpoint.settings import place, whole
 from taskpoint.tasks.queries import ANSWER, Query, read_queries
 
 
@@ -63,16 +64,15 @@ def generate_file(
         RunFolderError: `out` holds answers of another prompt or other queries, or is damaged.
         SettingError: a number is below 1.
     """
-    if batch_size < 1 or max_new_tokens < 1:
-        raise SettingError(f"batch_size is {batch_size} and max_new_tokens {max_new_tokens}; expected at least 1 each")
-    source = Path(queries)
+    batch_size, max_new_tokens = whole("batch_size", batch_size, 1), whole("max_new_tokens", max_new_tokens, 1)
+    source = place("queries", queries)
     asked = read_queries(source)
     config = {
         "prompt_sha256": prompt.file.fingerprint,
         "queries_sha256": _digest([query.record for query in asked]),
         "max_new_tokens": max_new_tokens,
     }
-    target = _default(prompt, source, config) if out is None else Path(out)
+    target = _default(prompt, source, config) if out is None else place("out", out)
     if target.exists() and target.samefile(source):
         raise SettingError(f"out is {str(target)!r}, the file of queries; give another file")
     blocks = [asked[start : start + batch_size] for start in range(0, len(asked), batch_size)]
@@ -82,17 +82,17 @@ def generate_file(
         prompt.check_model(query.text)
     with LineFile.open(target, config, "generate") as file:
         done = _done(file, asked)
-        whole = 0
+        read_whole = 0
         for start in range(done, len(asked), batch_size):
             if progress is not None:
                 progress(start, len(asked))
             block = asked[start : start + batch_size]
             answers = prompt.answers([query.text for query in block], max_new_tokens, batch_size)
             file.append([{**query.record, ANSWER: one.text} for query, one in zip(block, answers, strict=True)])
-            whole += sum(not one.compiled for one in answers)
+            read_whole += sum(not one.compiled for one in answers)
         if progress is not None:
             progress(len(asked), len(asked))
-    return Generated(target, len(asked), len(asked) - done, whole)
+    return Generated(target, len(asked), len(asked) - done, read_whole)
 
 
 def _check(prompt: CompiledPrompt, block: Sequence[Query], source: Path, max_new_tokens: int) -> None:

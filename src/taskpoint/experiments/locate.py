@@ -6,74 +6,31 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from taskpoint.analysis.shape import ModelShape
 from taskpoint.errors import ModelError, PromptError, SettingError
-from taskpoint.experiments.condition import Condition, conditions
+from taskpoint.experiments.condition import conditions
 from taskpoint.experiments.locate_cells import Cells, Grid
+from taskpoint.experiments.locate_config import DEFAULT_ITEMS, LocateConfig
 from taskpoint.experiments.locate_result import LocateResult as LocateResult
 from taskpoint.experiments.locate_view import view_of
 from taskpoint.experiments.locate_work import Progress, Work, bisect, open_folder
+from taskpoint.experiments.named import model_of, task_of
 from taskpoint.models.library import attention_name
 from taskpoint.models.loading import LanguageModel
 from taskpoint.prompts.template import template as template_of
+from taskpoint.settings import place, shown, wholes
 from taskpoint.tasks.base import Item, Task
 
 Cuts = str | Sequence[int] | None
 """`all`, `bisect`, or the cuts; None is `all`."""
-DEFAULT_ITEMS = 200
-"""Test items when the user names no number: enough for an interval of a few percent, quick on a laptop."""
-
-
-@dataclass(frozen=True)
-class LocateConfig:
-    """The settings of a run; everything that decides its rows beside model and task.
-
-    Attributes:
-        shots: examples in the prompt; one curve for each number.
-        seeds: number of draws of examples.
-        conditions: what is hidden, with or without instruction; the first is the headline.
-        cuts: "all", "bisect", or the cuts to measure (0 and N are always among them).
-        items: test items at most.
-        fresh: new examples for each item, instead of the same for the whole test set.
-        template: name of the prompt template; None takes the task's.
-        max_new_tokens: longest answer; None takes the longest reference and a little more.
-        batch_size: items that are computed, and written, at once.
-        controls: whether zero-shot, shuffled answers and early exit are measured too.
-
-    Raises:
-        SettingError: a value is out of range.
-    """
-
-    shots: tuple[int, ...] = (5,)
-    seeds: int = 3
-    conditions: tuple[Condition, ...] = (Condition("examples", False),)
-    cuts: tuple[int, ...] | Literal["all", "bisect"] = "all"
-    items: int = DEFAULT_ITEMS
-    fresh: bool = False
-    template: str | None = None
-    max_new_tokens: int | None = None
-    batch_size: int = 64
-    controls: bool = True
-
-    def __post_init__(self) -> None:
-        for name in ("seeds", "items", "batch_size"):
-            if getattr(self, name) < 1:
-                raise SettingError(f"{name} is {getattr(self, name)}; expected at least 1")
-        if self.max_new_tokens is not None and self.max_new_tokens < 1:
-            raise SettingError(f"max_new_tokens is {self.max_new_tokens}; expected at least 1")
-        if not self.shots or min(self.shots) < 0 or len(set(self.shots)) < len(self.shots):
-            raise SettingError(f"shots are {list(self.shots)}; expected one or more different numbers, none below 0")
-        if isinstance(self.cuts, str) and self.cuts not in ("all", "bisect"):
-            raise SettingError(f"cuts is {self.cuts!r}; expected 'all', 'bisect' or a list of layers")
 
 
 def locate(
-    lm: LanguageModel,
-    task: Task,
+    lm: LanguageModel | str,
+    task: Task | str,
     shots: int | Sequence[int] = 5,
     seeds: int = 3,
     hide: str | Sequence[str] = "examples",
@@ -92,8 +49,8 @@ def locate(
     """Finds the layer after which a model has recognised a task.
 
     Args:
-        lm: the model, from `taskpoint.load`.
-        task: the task, from `taskpoint.task`.
+        lm: the model, from `taskpoint.load`, or what that loads it by.
+        task: the task, from `taskpoint.task`, or its name.
         shots: worked examples in the prompt; several numbers give several curves.
         seeds: number of draws of examples (paper A uses up to 4).
         hide: what is hidden from layer r on; several selectors give several curves.
@@ -120,7 +77,7 @@ def locate(
         RunFolderError: `out` holds a run of another configuration.
     """
     config = LocateConfig(
-        shots=(shots,) if isinstance(shots, int) else tuple(shots),
+        shots=wholes("shots", shots, 0),
         seeds=seeds,
         conditions=conditions(hide, instruction),
         cuts=_read_cuts(cuts),
@@ -131,7 +88,10 @@ def locate(
         batch_size=batch_size,
         controls=controls,
     )
-    return run(lm, task, config, out, progress)
+    if progress is not None and not callable(progress):
+        raise SettingError(f"progress is {shown(progress)}; expected a function of the cells done and all there are")
+    folder = None if out is None else place("out", out)
+    return run(model_of(lm), task_of(task), config, folder, progress)
 
 
 def _read_cuts(cuts: Cuts) -> tuple[int, ...] | Literal["all", "bisect"]:
@@ -139,9 +99,9 @@ def _read_cuts(cuts: Cuts) -> tuple[int, ...] | Literal["all", "bisect"]:
         return "all"
     if cuts == "bisect":
         return "bisect"
-    if isinstance(cuts, str) or not all(isinstance(cut, int) for cut in cuts):
-        raise SettingError(f"cuts is {cuts!r}; expected 'all', 'bisect' or a list of layers")
-    return tuple(cuts)
+    if isinstance(cuts, str | bytes) or not isinstance(cuts, Iterable):
+        raise SettingError(f"cuts is {shown(cuts)}; expected 'all', 'bisect' or a list of layers")
+    return wholes("cuts", cuts, 0)
 
 
 def run(
@@ -176,7 +136,7 @@ def run(
             for condition, count in grid.curves():
                 bisect(work, grid, condition, count)
         rows = folder.frame()
-        view = view_of(rows, folder.manifest.config, folder.versions)
+        view = view_of(folder)
     return LocateResult(rows, view, None if out is None else Path(out))
 
 
@@ -230,10 +190,10 @@ def _checked_cuts(cuts: tuple[int, ...] | str, layers: int) -> tuple[int, ...] |
         return None
     if cuts == "all":
         return tuple(range(layers + 1))
-    wrong = [cut for cut in cuts if not isinstance(cut, int) or not 0 <= cut <= layers]
-    if wrong:
-        raise SettingError(f"cuts names layer {wrong[0]}; expected numbers from 0 to {layers}, the model's layers")
-    return tuple(sorted({0, layers, *(cut for cut in cuts if isinstance(cut, int))}))
+    listed = tuple(cut for cut in cuts if isinstance(cut, int))
+    if max(listed) > layers:
+        raise SettingError(f"cuts names layer {max(listed)}; expected numbers from 0 to {layers}, the model's layers")
+    return tuple(sorted({0, layers, *listed}))
 
 
 def _can_shuffle(task: Task, items: Iterable[Item], config: LocateConfig) -> tuple[int, ...]:

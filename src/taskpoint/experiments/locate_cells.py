@@ -12,11 +12,12 @@ from jaxtyping import Bool
 
 from taskpoint.errors import PromptError
 from taskpoint.experiments.condition import Condition, named
+from taskpoint.experiments.encoding import encoded
 from taskpoint.experiments.finite import check_prompts
 from taskpoint.experiments.measure import Measure, ReferenceScores
 from taskpoint.models.loading import LanguageModel
 from taskpoint.prompts.content import Content
-from taskpoint.prompts.encode import check_length, encode_many
+from taskpoint.prompts.encode import check_length
 from taskpoint.prompts.segments import SegmentedPrompt
 from taskpoint.prompts.selector import parse_selector
 from taskpoint.prompts.writing import Template
@@ -128,7 +129,7 @@ class Cells:
     def _longest(self, items: Sequence[Item]) -> int:
         contents = [self._task.content(item, 0, 0, instruction=False) for item in items]
         answers = [max(item.answers, key=len) for item in items]
-        prompts = encode_many(self._lm.tokenizer, self._template, contents, answers)
+        prompts = encoded(self._lm, self._template, contents, answers)
         return max(len(prompt) - prompt.prompt_length for prompt in prompts)
 
     def check(self, cells: Iterable[Cell]) -> None:
@@ -166,7 +167,7 @@ class Cells:
         else:
             texts = self._measure.answers(asked, hidden, cell.cuts)
             references = [item.answers[0] for item in cell.items]
-            answered = encode_many(self._lm.tokenizer, self._template, contents, references)
+            answered = encoded(self._lm, self._template, contents, references)
             scores = self._measure.reference(answered, [self._hidden(cell, prompt) for prompt in answered], cell.cuts)
         return [
             Row(
@@ -209,7 +210,7 @@ class Cells:
         return [self._task.content(item, cell.shots, cell.seed, **named) for item in cell.items]
 
     def _asked(self, cell: Cell, contents: Sequence[Content]) -> list[SegmentedPrompt]:
-        prompts = encode_many(self._lm.tokenizer, self._template, contents)
+        prompts = encoded(self._lm, self._template, contents)
         if self._lm.max_positions is not None:
             for prompt in prompts:
                 check_length(prompt, self._lm.max_positions, self.max_new_tokens)

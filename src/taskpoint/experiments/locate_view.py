@@ -16,10 +16,13 @@ from taskpoint.analysis.shape import ModelShape
 from taskpoint.errors import RunFolderError
 from taskpoint.experiments.condition import PAPER_CONDITIONS, Condition, named
 from taskpoint.experiments.locate_cells import EARLY_EXIT, SHUFFLED, ZERO_SHOT
+from taskpoint.experiments.locate_config import LocateConfig, LocateFacts
 from taskpoint.experiments.run_kind import LOCATE, read_run
 from taskpoint.experiments.scores import Scores, curve_scores, language_scores
+from taskpoint.experiments.stored import damaged, read_back, read_shape
 from taskpoint.models.bundled import model_for
 from taskpoint.report.view import AnswerView, ConditionView, ControlScore, LocateView, PartView
+from taskpoint.results.folder import RunFolder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,18 +32,42 @@ def view_of_folder(path: str | Path) -> LocateView:
     """The view of a run folder.
 
     Raises:
-        RunFolderError: there is no run there, it is of another kind, or it was interrupted before its first curve.
+        RunFolderError: there is no run there, it is of another kind, was interrupted before its first curve, or its
+            config.json was changed.
     """
-    folder = read_run(path, LOCATE)
-    return view_of(folder.frame(), folder.manifest.config, folder.versions)
+    return view_of(read_run(path, LOCATE))
 
 
-def view_of(rows: pd.DataFrame, config: Mapping[str, Any], versions: Mapping[str, str]) -> LocateView:
-    """Everything that reports show, from rows, configuration, and the library versions that made the rows.
+def view_of(folder: RunFolder) -> LocateView:
+    """Everything that reports show, from the rows, configuration and library versions of a run; errors as above."""
+    facts = read_back(LocateFacts, folder.manifest.config, folder.path)
+    settings = read_back(LocateConfig, folder.manifest.config, folder.path)
+    if facts.shape is not None:
+        read_shape(facts.shape, folder.path)
+    rows, config = folder.frame(), folder.manifest.config
+    _check_rows(rows, facts, settings, folder.path)
+    return _view(rows, config, folder.versions)
 
-    Raises:
-        RunFolderError: the run was interrupted before its first curve was complete.
-    """
+
+def _check_rows(rows: pd.DataFrame, facts: LocateFacts, settings: LocateConfig, path: Path) -> None:
+    """Refuses settings that the rows contradict: those of folders whose parts do not hold the settings themselves."""
+    import pandas as pd
+
+    said: dict[str, object] = {"model": facts.model, "task": facts.task, "revision": facts.revision}
+    for name, value in (said | {"template": settings.template}).items():
+        told = [None if pd.isna(each) else str(each) for each in rows[name].unique()]
+        other = [each for each in told if each != value]
+        if other:
+            raise damaged(path, f"{name!r} is {value!r}, but the rows are of {other[0]!r}")
+    for name, least in (("seed", settings.seeds), ("cut", facts.num_layers + 1)):
+        if len(rows) and int(rows[name].max()) >= least:
+            raise damaged(path, f"it knows of fewer {name}s than the rows, which go to {int(rows[name].max())}")
+    strange = sorted(set(map(int, rows["shots"].unique())) - {0, *settings.shots})
+    if strange:
+        raise damaged(path, f"'shots' are {list(settings.shots)}, but some rows are of {strange[0]}")
+
+
+def _view(rows: pd.DataFrame, config: Mapping[str, Any], versions: Mapping[str, str]) -> LocateView:
     views: list[ConditionView] = []
     answers: list[AnswerView] = []
     for values in config["conditions"]:
@@ -178,8 +205,7 @@ def _controls(
 def _saving(config: Mapping[str, Any], found: pd.DataFrame, point: RecognitionPoint, shots: int) -> Saving | None:
     if point.layer is None or config["shape"] is None:
         return None
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in config["shape"].items()}
-    shape = ModelShape(**values | {"dense_layers": frozenset(values["dense_layers"])})
+    shape = ModelShape.from_json(config["shape"])
     tokens, hidden = round(float(found["tokens"].mean())), round(float(found["hidden"].mean()))
     return saving(shape, tokens, hidden, point.layer, shots)
 

@@ -96,7 +96,7 @@ def recognised(
     """
     run = read_run(folder, LOCATE)
     config: Any = run.manifest.config
-    view = view_of(run.frame(), config, run.versions)
+    view = view_of(run)
     wanted = None if hide is None else parse_selector(hide).text
     fitting = [
         one

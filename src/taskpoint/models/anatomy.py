@@ -152,6 +152,11 @@ def _find_layers(
 ) -> tuple[nn.Module, nn.ModuleList | nn.Sequential]:
     from torch import nn
 
+    if count == 0:
+        raise ModelError(
+            f"the config of {type(model).__name__} (type {family!r}) names no layers (num_hidden_layers is 0); "
+            "expected at least 1"
+        )
     if facts.layers is not None:
         return _registered_layers(model, facts.layers, family)
     get_decoder: Any = getattr(model, "get_decoder", None)

@@ -21,7 +21,10 @@ from taskpoint.models.kinds import attends_both_ways, auto_class_for, class_for,
 from taskpoint.models.quiet import without_bars
 from taskpoint.models.reading import bundled_names, read_config, reading, unknown_model
 from taskpoint.models.tokenizer import read_tokenizer
+from taskpoint.settings import shown
 
+# No path is longer on the systems that Python runs on.
+_LONGEST = 4096
 _DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 # Arguments of from_pretrained that say where files are rather than how the model is built.
@@ -87,14 +90,17 @@ def load(
         UnknownNameError: A name that is neither bundled, nor a folder, nor on the hub.
         ModelError: A folder without a model, one that writes no text, damaged files, or a hub that cannot be reached.
         TokenizerError: No tokenizer, or one that knows no character offsets.
-        SettingError: An unknown dtype or device, or both `device` and `device_map`.
+        SettingError: An unknown dtype or device, both `device` and `device_map`, or the revision of a folder.
     """
     kind = _dtype(dtype)
     place = _device(device, from_pretrained)
-    asked = DEFAULT if name is None else os.fspath(name)
+    asked = DEFAULT if name is None else _named(name)
     source, is_folder = _source(asked)
+    if revision is not None and (is_folder or not isinstance(revision, str) or not revision.strip()):
+        mend = "only models of the hub have revisions: leave it out" if is_folder else "expected a branch or a commit"
+        raise SettingError(f"revision is {shown(revision)} for {asked}; {mend}")
     where = {key: value for key, value in from_pretrained.items() if key in _SOURCE_ARGUMENTS}
-    if revision is not None and not is_folder:
+    if revision is not None:
         where["revision"] = revision
     config: Any = from_pretrained.pop("config", None)
     if config is None:
@@ -112,10 +118,21 @@ def load(
     return LanguageModel(model, tokenizer, asked, commit)
 
 
+def _named(name: Any) -> str:
+    found = os.fspath(name) if isinstance(name, str | os.PathLike) else name
+    if not isinstance(found, str):
+        raise SettingError(f"name is {shown(name)}; expected the name of a model, a folder, or a hub id")
+    if len(found) > _LONGEST or "\0" in found:
+        raise ModelError(
+            f"there is no model {shown(found)}; give an existing folder, a hub id, or one of {bundled_names()}"
+        )
+    return found
+
+
 def _dtype(dtype: str | torch.dtype | None) -> str | torch.dtype:
     text = str(dtype).removeprefix("torch.") if dtype is not None else "auto"
     if text not in _DTYPES:
-        raise SettingError(f"dtype is {text!r}; expected one of {', '.join(_DTYPES)}")
+        raise SettingError(f"dtype is {shown(text)}; expected one of {', '.join(_DTYPES)}")
     return "auto" if text == "auto" else getattr(torch, text)
 
 
@@ -132,12 +149,13 @@ def _source(name: str) -> tuple[str, bool]:
     known = bundled_models()
     if name in known:
         return str(known[name].path), True
+    # os.path answers no where Path raises: a name that is too long, or holds what no path can.
     folder = Path(os.path.expanduser(name))
-    if name.strip() and folder.is_dir():
+    if name.strip() and os.path.isdir(folder):
         if not (folder / "config.json").is_file():
             raise ModelError(f"folder {name} {_instead_of_model(folder)}; expected a model saved with save_pretrained")
         return str(folder), True
-    if folder.is_file():
+    if os.path.isfile(folder):
         raise ModelError(f"{name} is a file; expected the folder of a model saved with save_pretrained")
     if name.startswith((".", "/", "~", os.sep)) or name.endswith("/") or name.count("/") > 1 or not name.strip():
         raise ModelError(f"there is no folder {name!r}; give an existing folder, a hub id, or one of {bundled_names()}")

@@ -10,14 +10,18 @@ from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
 
 from taskpoint.errors import SettingError
 from taskpoint.models.device import usable_device
+from taskpoint.models.memory import free_bytes
+from taskpoint.settings import shown
 
-_FORM = re.compile(r"llama:(\d+)x(\d+)((?:,[a-z]+=\d+)*)")
+_FORM = re.compile(r"llama:(\d{1,12})x(\d{1,12})((?:,[a-z]+=\d{1,12})*)", re.ASCII)
 _SIZES = ("heads", "kv", "mlp", "vocab")
 _DTYPES = ("float32", "bfloat16", "float16")
 # The head size of the Llama models below 7B (Touvron et al. 2023) and of GPT-2.
 _HEAD = 64
 # As many positions as Llama 3.1 (2024) was made for; rotary positions cost no weights.
 _POSITIONS = 131_072
+# The deepest published decoders have some hundred layers; tens of thousands take minutes to make, whatever their size.
+_MOST_LAYERS = 10_000
 
 
 def random_decoder(
@@ -44,6 +48,7 @@ def random_decoder(
         raise SettingError(f"dtype is {kind!r}; expected one of {', '.join(_DTYPES)}")
     place = usable_device(device or "cpu")
     config = _config(spec)
+    _check_memory(config, getattr(torch, kind).itemsize, place)
     with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []), place:
         torch.manual_seed(0)
         model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, kind))
@@ -51,25 +56,46 @@ def random_decoder(
     return model
 
 
+def _check_memory(config: Any, size: int, place: torch.device) -> None:
+    """Refuses what no memory holds, before anything is made.
+
+    Raises:
+        SettingError: the weights take more than is free.
+    """
+    heads = config.head_dim * (config.num_attention_heads + config.num_key_value_heads)
+    layer = config.hidden_size * (2 * heads + 3 * config.intermediate_size)
+    needed = (config.num_hidden_layers * layer + 2 * config.vocab_size * config.hidden_size) * size
+    free = free_bytes(place)
+    if needed > free:
+        raise SettingError(
+            f"a model of this shape takes {needed / 1e9:,.0f} GB for its weights, but {place} has {free / 1e9:,.0f} GB "
+            "free; give a smaller --shape, or a --dtype of 16 bits"
+        )
+    if config.num_hidden_layers > _MOST_LAYERS:
+        raise SettingError(
+            f"a model of this shape has {config.num_hidden_layers} layers; expected at most {_MOST_LAYERS}"
+        )
+
+
 def _config(spec: str) -> Any:
     form = _FORM.fullmatch(spec.replace(" ", ""))
     if form is None:
         raise SettingError(
-            f"shape is {spec!r}; expected llama:LAYERSxWIDTH, such as llama:16x512 or llama:32x4096,heads=32,kv=8"
+            f"shape is {shown(spec)}; expected llama:LAYERSxWIDTH, such as llama:16x512 or llama:32x4096,heads=32,kv=8"
         )
     layers, width = int(form[1]), int(form[2])
     named = {name: int(value) for name, _, value in (part.partition("=") for part in form[3].split(",") if part)}
     unknown = sorted(set(named) - set(_SIZES))
     if unknown:
-        raise SettingError(f"shape {spec!r} names {unknown[0]}; its sizes are {', '.join(_SIZES)}")
+        raise SettingError(f"shape {shown(spec)} names {unknown[0]}; its sizes are {', '.join(_SIZES)}")
     heads = named.get("heads", max(1, width // _HEAD))
     kv = named.get("kv", heads)
     if min(layers, width, heads, kv, *named.values()) < 1:
-        raise SettingError(f"shape {spec!r} has a size of 0; expected at least 1")
+        raise SettingError(f"shape {shown(spec)} has a size of 0; expected at least 1")
     # Rotary positions turn pairs of numbers.
     if width % heads or heads % kv or width // heads % 2:
         raise SettingError(
-            f"shape {spec!r} has {heads} heads and kv={kv} for a width of {width}; expected heads that divide the "
+            f"shape {shown(spec)} has {heads} heads and kv={kv} for a width of {width}; expected heads that divide the "
             "width into even sizes, and kv that divides heads"
         )
     return LlamaConfig(

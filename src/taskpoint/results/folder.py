@@ -29,6 +29,7 @@ from taskpoint.results.rows import ITEMS, Layout
 
 _KEY = b"taskpoint.key"
 _VERSIONS = b"taskpoint.versions"
+_SETTINGS = b"taskpoint.settings"
 
 
 class RunFolder:
@@ -47,7 +48,7 @@ class RunFolder:
         self.manifest = manifest
         self._layout = layout
         self._lock = lock
-        self._parts = _checked_parts(path)
+        self._parts = _checked_parts(path, manifest)
 
     @property
     def versions(self) -> dict[str, str]:
@@ -85,6 +86,7 @@ class RunFolder:
         wanted = Manifest(kind, as_json(config))
         lock = None
         try:
+            _check_ours(folder)
             make_folder(folder)
             lock = FolderLock(folder / ".lock")
             make_folder(folder / "rows")
@@ -164,6 +166,7 @@ class RunFolder:
             )
         versions = library_versions()
         metadata = {_KEY: key.encode(), _VERSIONS: json.dumps(versions).encode()}
+        metadata[_SETTINGS] = self.manifest.digest.encode()
         sink = pa.BufferOutputStream()
         pq.write_table(self._layout.table(rows).replace_schema_metadata(metadata), sink, write_page_checksum=True)
         try:
@@ -179,13 +182,27 @@ class RunFolder:
             One row per item and setting, with the columns and types of the layout.
 
         Raises:
-            RunFolderError: A part is damaged; the message names it.
+            RunFolderError: A part is damaged, or holds rows of another; the message names it.
         """
         layout = self._layout
         tables = [_table(self.path / "rows" / name, layout.schema) for name in sorted(self._parts)]
         joined = pa.concat_tables([layout.schema.empty_table(), *tables])
+        self._check_once(tables)
         rows: pd.DataFrame = joined.to_pandas(integer_object_nulls=True).astype(layout.dtypes)[list(layout.columns)]
         return rows.sort_values(list(layout.sorted_by), kind="stable", ignore_index=True)
+
+    def _check_once(self, tables: Sequence[pa.Table]) -> None:
+        """Refuses rows that are there twice: whatever counts them would count them twice."""
+        seen: set[tuple[object, ...]] = set()
+        for name, table in zip(sorted(self._parts), tables, strict=True):
+            columns = [table[column].to_pylist() for column in self._layout.sorted_by]
+            for row in zip(*columns, strict=True):
+                if row in seen:
+                    raise RunFolderError(
+                        f"{self.path / 'rows' / name} holds a row that is there twice "
+                        f"({', '.join(map(str, row))}): remove that part and run again with the same --out"
+                    )
+                seen.add(row)
 
 
 def _name(key: str) -> str:
@@ -221,15 +238,28 @@ def _agreed(folder: Path, wanted: Manifest) -> Manifest:
     return stored
 
 
+def _check_ours(folder: Path) -> None:
+    """Refuses to begin a run among files of somebody else, before anything is written there."""
+    if not folder.is_dir() or (folder / "config.json").exists():
+        return
+    others = sorted(file.name for file in folder.iterdir() if file.name != "rows" and not file.name.startswith("."))
+    if others:
+        raise RunFolderError(
+            f"{folder} holds files that are not of a run ({others[0]}{', ...' if len(others) > 1 else ''}), which it "
+            "might overwrite: give a new or empty folder with --out"
+        )
+
+
 def _remove_leftovers(folder: Path) -> None:
     for place in (folder, folder / "rows"):
         for file in place.glob(f".*{LEFTOVER}"):
             file.unlink(missing_ok=True)
 
 
-def _checked_parts(folder: Path) -> dict[str, dict[str, str]]:
+def _checked_parts(folder: Path, manifest: Manifest) -> dict[str, dict[str, str]]:
     """Library versions by name of the part; each part with a readable end and the key that its name stands for."""
     parts = {}
+    settings = manifest.digest.encode()
     for file in sorted((folder / "rows").glob("*.parquet")):
         try:
             metadata = pq.read_metadata(file).metadata or {}
@@ -237,6 +267,11 @@ def _checked_parts(folder: Path) -> dict[str, dict[str, str]]:
             raise _damaged(file, error) from None
         if _name(metadata.get(_KEY, b"").decode("utf-8", "replace")) != file.name:
             raise RunFolderError(f"{file} was renamed or is no part of a run: move it away and run again")
+        if metadata.get(_SETTINGS, settings) != settings:
+            raise RunFolderError(
+                f"{folder / 'config.json'} was changed after {file.name} was written: restore it, or give another "
+                "folder"
+            )
         try:
             parts[file.name] = {str(name): str(version) for name, version in json.loads(metadata[_VERSIONS]).items()}
         except (KeyError, ValueError, AttributeError) as error:

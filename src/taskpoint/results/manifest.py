@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import PurePath
 
 from taskpoint.errors import RunFolderError, SettingError
+from taskpoint.settings import shown
 
 # Raised when older folders cannot be continued or read any more.
 SCHEMA_VERSION = 1
@@ -69,18 +71,27 @@ class Manifest:
             found = json.loads(content)
             if "schema" not in found and "model_type" in found:
                 raise RunFolderError(f"{where} is the config of a model, not of a run: give another folder")
-            schema = found["schema"]
-            manifest = cls(str(found["kind"]), dict(found["config"]), dict(found["versions"]))
-        except (ValueError, KeyError, TypeError) as error:
+            schema, kind, config, versions = (found[name] for name in ("schema", "kind", "config", "versions"))
+            told = isinstance(versions, dict) and all(isinstance(version, str) for version in versions.values())
+            if not isinstance(kind, str) or not isinstance(config, dict) or not told:
+                raise TypeError
+            manifest = cls(kind, config, versions)
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise RunFolderError(
                 f"{where} is damaged ({type(error).__name__}): give another folder with --out, or restore the file"
             ) from None
         if schema != SCHEMA_VERSION:
             raise RunFolderError(
-                f"{where} was written by another taskpoint (schema {schema}, this one writes {SCHEMA_VERSION}): "
+                f"{where} was written by another taskpoint (schema {shown(schema)}, this one writes {SCHEMA_VERSION}): "
                 "give another folder with --out"
             )
         return manifest
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the settings: every part of rows holds it, and so notices when they are edited."""
+        said = {"kind": self.kind, "config": dict(self.config)}
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
     def differences(self, other: Manifest) -> tuple[str, ...]:
         """Settings that differ, as "key: here -> there", nested keys joined by dots; versions do not count."""

@@ -1,0 +1,101 @@
+"""Checks of what a user gives as a setting; each says in one line what was found, and what was expected."""
+
+from __future__ import annotations
+
+import math
+import operator
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from taskpoint.errors import SettingError
+
+MOST = 2**31 - 1
+"""The largest whole number that a setting may be when it has no bound of its own: what 32 bits hold."""
+
+_SHOWN = 60
+
+
+def shown(value: object) -> str:
+    """A value for a message: short, whatever it is."""
+    # Python refuses to write numbers of thousands of digits.
+    if isinstance(value, int) and abs(value) >= 10**_SHOWN:
+        return f"a number of {int(value.bit_length() * math.log10(2)) + 1} digits"
+    try:
+        text = repr(value)
+    except Exception:  # whatever a stranger's object does when it is printed
+        text = f"a {type(value).__name__}"
+    text = " ".join(text.split())
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+
+
+def whole(name: str, value: Any, least: int, most: int = MOST) -> int:
+    """A whole number of any integer type.
+
+    Raises:
+        SettingError: It is none, or out of bounds.
+    """
+    expected = f"expected a whole number from {least} to {most}"
+    # A bool is an int in Python, and an array of one number says that it is one.
+    if isinstance(value, bool) or int(getattr(value, "ndim", 0)):
+        raise SettingError(f"{name} is {shown(value)}; {expected}")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise SettingError(f"{name} is {shown(value)}; {expected}") from None
+    if not least <= number <= most:
+        raise SettingError(f"{name} is {shown(number)}; {expected}")
+    return number
+
+
+def wholes(name: str, values: Any, least: int, most: int = MOST) -> tuple[int, ...]:
+    """One or more different whole numbers; a single one may stand alone.
+
+    Raises:
+        SettingError: They are none, out of bounds, or one is there twice.
+    """
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable) or getattr(values, "ndim", 1) == 0:
+        values = (values,)
+    found = tuple(whole(name, value, least, most) for value in values)
+    if not found or len(set(found)) < len(found):
+        raise SettingError(f"{name} is {shown(','.join(map(str, found)))}; expected one or more different numbers")
+    return found
+
+
+def flag(name: str, value: Any) -> bool:
+    """True or False.
+
+    Raises:
+        SettingError: It is neither.
+    """
+    if not isinstance(value, bool):
+        raise SettingError(f"{name} is {shown(value)}; expected True or False")
+    return value
+
+
+def text(name: str, value: Any) -> str:
+    """A text that says something.
+
+    Raises:
+        SettingError: It is none.
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise SettingError(f"{name} is {shown(value)}; expected a text")
+    return value
+
+
+def place(name: str, value: Any) -> Path:
+    """The path of a file or folder.
+
+    Raises:
+        SettingError: It is none, or empty, which Python would take for the current folder.
+    """
+    given = os.fspath(value) if isinstance(value, str | os.PathLike) else value
+    if not isinstance(given, str):
+        raise SettingError(f"{name} is {shown(value)}; expected the path of a file or folder")
+    if not given:
+        raise SettingError(f"{name} is empty; expected the path of a file or folder (. is the current folder)")
+    if "\0" in given:
+        raise SettingError(f"{name} is {shown(given)}, which holds a zero byte; no path can")
+    return Path(given)
