@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import operator
 import os
@@ -98,4 +99,9 @@ def place(name: str, value: Any) -> Path:
         raise SettingError(f"{name} is empty; expected the path of a file or folder (. is the current folder)")
     if "\0" in given:
         raise SettingError(f"{name} is {shown(given)}, which holds a zero byte; no path can")
+    try:
+        os.lstat(given) and os.stat(given)
+    except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            raise SettingError(f"{name} is {shown(given)}, which no file can be ({error.strerror})") from None
     return Path(given)

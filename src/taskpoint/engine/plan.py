@@ -200,8 +200,8 @@ def check_drop(drop: Tensor) -> None:
     if bool(drop[:, -1].any()):
         row = int(drop[:, -1].nonzero()[0])
         raise PlanError(
-            f"drop hides the last token of row {row}, from which the answer is read; set drop[{row}, -1] = False, or give "
-            f"as many tokens as input_ids if these are more than {drop.shape[1]}"
+            f"drop hides the last token of row {row}, from which the answer is read; set drop[{row}, -1] = False, or "
+            f"give as many tokens as input_ids if these are more than {drop.shape[1]}"
         )
 
 

@@ -13,7 +13,7 @@ from taskpoint.errors import DataError, ModelError, PromptError, SettingError, T
 from taskpoint.experiments.compiled_file import CompiledFile, Origin, Recipe, read_compiled
 from taskpoint.experiments.compiled_prompt import CompiledPrompt, read_context
 from taskpoint.experiments.condition import Condition
-from taskpoint.experiments.encoding import encoded
+from taskpoint.experiments.encoding import encoded, vocabulary
 from taskpoint.experiments.finite import check_prompts
 from taskpoint.experiments.named import model_of, task_of
 from taskpoint.models.fingerprint import ModelFingerprint, model_fingerprint, tokenizer_fingerprint
@@ -150,6 +150,9 @@ def load_prompt(path: str | Path, lm: LanguageModel | str) -> CompiledPrompt:
     difference = expected.difference(model_fingerprint(lm.model))
     if difference is not None:
         raise ModelError(f"{name} was compiled with model {origin.model!r}, not with {lm.name!r}: {difference}; {mend}")
+    known, tokens = vocabulary(lm), found.context.tokens
+    if len(tokens) and not 0 <= int(tokens.min()) <= int(tokens.max()) < known:
+        raise DataError(f"{name} holds tokens that are none of the {known} of the model; {mend}")
     prompt = CompiledPrompt(lm, dataclasses.replace(found, context=_placed(found.context, lm, name)))
     if tokenizer_fingerprint(lm.tokenizer) != origin.tokenizer:
         raise TokenizerError(f"{name} was compiled with another tokenizer than that of {lm.name!r}; {mend}")

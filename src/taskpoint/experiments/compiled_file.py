@@ -22,6 +22,7 @@ from taskpoint.engine.prefix import CompiledContext
 from taskpoint.errors import DataError, PlanError
 from taskpoint.prompts.content import Content, Example
 from taskpoint.results.atomic import make_folder, write_whole
+from taskpoint.strict_json import parse
 
 FORMAT_VERSION = 1
 """Raised when older files can no longer be read."""
@@ -159,6 +160,7 @@ def read_compiled(path: Path) -> CompiledFile:
     Raises:
         DataError: it is missing, damaged, of another format version, or no compiled prompt.
     """
+    _check_regular(path)
     try:
         with safe_open(path, framework="pt", device="cpu") as opened:
             description = _described(path, opened.metadata() or {})
@@ -169,6 +171,9 @@ def read_compiled(path: Path) -> CompiledFile:
     if _digest(description, tensors) != description.sha256:
         raise DataError(f"{str(path)!r} is damaged: its content does not match its checksum; {_MEND}")
     layers = range((len(tensors) - 2) // 2)
+    wanted = {"tokens", "drop"} | {f"{name}.{layer}" for name in ("keys", "values") for layer in layers}
+    if set(tensors) != wanted or tensors["tokens"].dtype != torch.int64:
+        raise DataError(f"{str(path)!r} is damaged: it holds other tensors than a compiled prompt; {_MEND}")
     try:
         context = CompiledContext(
             description.recipe.after,
@@ -188,6 +193,7 @@ def read_description(path: Path) -> Description:
     Raises:
         DataError: as `read_compiled`.
     """
+    _check_regular(path)
     try:
         with safe_open(path, framework="pt", device="cpu") as opened:
             return _described(path, opened.metadata() or {})
@@ -201,9 +207,9 @@ def _described(path: Path, metadata: Mapping[str, str]) -> Description:
             f"{str(path)!r} is no compiled prompt, though it holds tensors; expected a file of `taskpoint compile`"
         )
     try:
-        said = json.loads(metadata[_ENTRY])
+        said = parse(metadata[_ENTRY])
         version = said["format_version"]
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         raise DataError(f"{str(path)!r} is damaged: its description cannot be read; {_MEND}") from None
     if version != FORMAT_VERSION:
         raise DataError(
@@ -218,6 +224,12 @@ def _described(path: Path, metadata: Mapping[str, str]) -> Description:
         raise DataError(f"{str(path)!r} is damaged: its description fails at {place}; {_MEND}") from None
 
 
+def _check_regular(path: Path) -> None:
+    """Refuses what cannot be read like a file, such as a pipe, which would wait for ever."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise DataError(f"{str(path)!r} is no regular file; expected a file of `taskpoint compile`")
+
+
 def _unreadable(path: Path, error: Exception) -> DataError:
     if isinstance(error, FileNotFoundError) or not path.exists():
         return DataError(f"no file {str(path)!r}; check the path, or write it with `taskpoint compile`")
@@ -230,6 +242,8 @@ def _unreadable(path: Path, error: Exception) -> DataError:
 def is_compiled(path: Path) -> bool:
     """Whether a file calls itself a compiled prompt; not whether it is whole."""
     try:
+        if not path.is_file():  # a pipe would wait for ever
+            return False
         with safe_open(path, framework="pt", device="cpu") as opened:
             return _ENTRY in (opened.metadata() or {})
     except (OSError, SafetensorError, ValueError):

@@ -5,9 +5,11 @@ from __future__ import annotations
 from jaxtyping import Int
 from torch import Tensor
 
+from taskpoint.errors import ModelError
 from taskpoint.experiments.encoding import vocabulary
 from taskpoint.models.loading import LanguageModel
 from taskpoint.prompts.writing import Template
+from taskpoint.settings import shown
 
 
 class Endings:
@@ -40,7 +42,13 @@ class Endings:
 
 def _end_tokens(lm: LanguageModel, stop: str | None) -> list[int]:
     own = getattr(lm.model.generation_config, "eos_token_id", None)
-    ends = set(own if isinstance(own, list) else [] if own is None else [own])
+    listed = own if isinstance(own, list) else [] if own is None else [own]
+    wrong = [token for token in listed if isinstance(token, bool) or not isinstance(token, int)]
+    if wrong:
+        raise ModelError(
+            f"the generation config of {lm.name} names the end token {shown(wrong[0])}; expected the number of a token"
+        )
+    ends = set(listed)
     if stop is not None:
         pieces = lm.tokenizer.batch_decode([[token] for token in range(len(lm.tokenizer))])
         ends |= {token for token, piece in enumerate(pieces) if stop in piece}

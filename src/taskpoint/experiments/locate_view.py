@@ -74,7 +74,8 @@ def _view(rows: pd.DataFrame, config: Mapping[str, Any], versions: Mapping[str, 
         condition = Condition(values["hide"], values["instruction"])
         for shots in config["shots"]:
             found = rows[(rows["condition"] == condition.name) & (rows["shots"] == shots)]
-            if not len(found):
+            # A curve of fewer draws than were asked for is one that was interrupted.
+            if found["seed"].nunique() < config["seeds"]:
                 continue
             one = _condition_view(rows, found, condition, shots, config)
             answers += _answers(found, len(views), one.cuts)

@@ -50,6 +50,8 @@ def _instead_of_a_run(path: Path) -> str | None:
         if path.name.endswith(".run.json") or path.with_name(f"{path.name}.run.json").exists():
             return "belongs to answers of `taskpoint generate`, which have no report"
         return "is a compiled prompt, which has no report" if is_compiled(path) else "is a file, no run"
+    if not path.is_dir():
+        return "is no folder"
     if (path / "config.json").exists():
         return None
     inside = sorted(path.iterdir())

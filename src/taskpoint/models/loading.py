@@ -25,6 +25,8 @@ from taskpoint.settings import shown
 
 # No path is longer on the systems that Python runs on.
 _LONGEST = 4096
+# The deepest published decoders have some hundred; tens of thousands take minutes to make before anything is read.
+_MOST_LAYERS = 10_000
 _DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 # Arguments of from_pretrained that say where files are rather than how the model is built.
@@ -175,7 +177,10 @@ def _instead_of_model(folder: Path) -> str:
 
 def _writer(name: str, config: Any) -> Any:
     """The auto class that builds the model; whatever writes no text is refused."""
-    saved = next(iter(getattr(config, "architectures", None) or ()), "")
+    saved = str(next(iter(getattr(config, "architectures", None) or ()), ""))
+    count = getattr(config.get_text_config(), "num_hidden_layers", None)
+    if isinstance(count, int) and count > _MOST_LAYERS:
+        raise ModelError(f"the config of {name} names {shown(count)} layers; expected at most {_MOST_LAYERS}")
     both_ways = attends_both_ways(config)
     if both_ways is not None:
         raise ModelError(f"{name} is {both_ways}; expected a decoder-only causal language model")

@@ -26,6 +26,7 @@ from taskpoint.results.atomic import LEFTOVER, make_folder, write_whole
 from taskpoint.results.lock import FolderLock
 from taskpoint.results.manifest import Manifest, as_json, library_versions
 from taskpoint.results.rows import ITEMS, Layout
+from taskpoint.strict_json import parse
 
 _KEY = b"taskpoint.key"
 _VERSIONS = b"taskpoint.versions"
@@ -213,6 +214,8 @@ def _name(key: str) -> str:
 
 def _stored(folder: Path) -> Manifest | None:
     file = folder / "config.json"
+    if file.exists() and not file.is_file():
+        raise RunFolderError(f"{file} is no regular file: give the folder of a run")
     try:
         return Manifest.from_json(file.read_bytes(), str(file))
     except (FileNotFoundError, NotADirectoryError):
@@ -260,7 +263,12 @@ def _checked_parts(folder: Path, manifest: Manifest) -> dict[str, dict[str, str]
     """Library versions by name of the part; each part with a readable end and the key that its name stands for."""
     parts = {}
     settings = manifest.digest.encode()
-    for file in sorted((folder / "rows").glob("*.parquet")):
+    rows = folder / "rows"
+    if (rows.is_symlink() or rows.exists()) and not rows.is_dir():
+        raise RunFolderError(f"{rows} is no folder: give the folder of a run")
+    for file in sorted(rows.glob("*.parquet")):
+        if not file.is_file():
+            raise RunFolderError(f"{file} is no regular file: move it away and run again")
         try:
             metadata = pq.read_metadata(file).metadata or {}
         except (pa.ArrowException, OSError) as error:
@@ -273,7 +281,7 @@ def _checked_parts(folder: Path, manifest: Manifest) -> dict[str, dict[str, str]
                 "folder"
             )
         try:
-            parts[file.name] = {str(name): str(version) for name, version in json.loads(metadata[_VERSIONS]).items()}
+            parts[file.name] = {str(name): str(version) for name, version in parse(metadata[_VERSIONS]).items()}
         except (KeyError, ValueError, AttributeError) as error:
             raise _damaged(file, error) from None
     return parts

@@ -21,6 +21,7 @@ from taskpoint.errors import RunFolderError
 from taskpoint.results.atomic import LEFTOVER, make_folder, sync_folder, write_whole
 from taskpoint.results.lock import FolderLock
 from taskpoint.results.manifest import Manifest, as_json
+from taskpoint.strict_json import parse
 
 # Read at once when the end of the last whole line is looked for.
 _BLOCK = 1 << 16
@@ -62,8 +63,9 @@ class LineFile:
         lock = None
         try:
             make_folder(file.parent)
-            if file.is_dir():
-                raise RunFolderError(f"{file} is a folder: give a file with --out")
+            if file.exists() and not file.is_file():
+                kind = "a folder" if file.is_dir() else "no regular file"
+                raise RunFolderError(f"{file} is {kind}: give a file with --out")
             lock = FolderLock(file.with_name(f".{file.name}.lock"), file)
             for leftover in file.parent.glob(f".{glob.escape(file.name)}.run.json.*{LEFTOVER}"):
                 leftover.unlink(missing_ok=True)
@@ -100,7 +102,7 @@ class LineFile:
         with open(self.path, "rb") as lines:
             for number, line in enumerate(lines, start=1):
                 try:
-                    record = json.loads(line)
+                    record = parse(line)
                 except ValueError:
                     record = None
                 if not isinstance(record, dict):

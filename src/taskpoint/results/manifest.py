@@ -12,6 +12,7 @@ from pathlib import PurePath
 
 from taskpoint.errors import RunFolderError, SettingError
 from taskpoint.settings import shown
+from taskpoint.strict_json import parse
 
 # Raised when older folders cannot be continued or read any more.
 SCHEMA_VERSION = 1
@@ -68,7 +69,7 @@ class Manifest:
             RunFolderError: It is damaged, or of another schema.
         """
         try:
-            found = json.loads(content)
+            found = parse(content)
             if "schema" not in found and "model_type" in found:
                 raise RunFolderError(f"{where} is the config of a model, not of a run: give another folder")
             schema, kind, config, versions = (found[name] for name in ("schema", "kind", "config", "versions"))
@@ -76,11 +77,12 @@ class Manifest:
             if not isinstance(kind, str) or not isinstance(config, dict) or not told:
                 raise TypeError
             manifest = cls(kind, config, versions)
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError) as error:
+            reason = str(error)[:160] if type(error) is ValueError else type(error).__name__
             raise RunFolderError(
-                f"{where} is damaged ({type(error).__name__}): give another folder with --out, or restore the file"
+                f"{where} is damaged ({reason}): give another folder with --out, or restore the file"
             ) from None
-        if schema != SCHEMA_VERSION:
+        if schema != SCHEMA_VERSION or isinstance(schema, bool):
             raise RunFolderError(
                 f"{where} was written by another taskpoint (schema {shown(schema)}, this one writes {SCHEMA_VERSION}): "
                 "give another folder with --out"

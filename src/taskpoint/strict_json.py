@@ -1,0 +1,32 @@
+"""JSON as its standard has it, and nothing that readers understand in different ways."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+
+def parse(text: str | bytes) -> Any:
+    """What a JSON text says.
+
+    Raises:
+        ValueError: It is no JSON, holds a key twice, NaN or infinity, or is nested too deeply; the message says which.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_once, parse_constant=_refuse)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"the key {twice[:60]!r} stands there twice; leave one")
+    return found
+
+
+def _refuse(constant: str) -> object:
+    # Not equal to itself when it is read back.
+    raise ValueError(f"{constant} is no JSON number")
