@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+# Of a name that nobody knows: enough to see which it is.
+_LONGEST = 100
+
 
 class TaskpointError(Exception):
     """Root of every error that a user's input can cause; the command line prints it as one line and exits with 2."""
@@ -14,6 +17,7 @@ class UnknownNameError(TaskpointError):
     """A name (task, model, template, ...) that does not exist."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str], mend: str = "") -> None:
+        name = name if len(name) <= _LONGEST else f"{name[: _LONGEST - 3]}..."
         names = sorted(known)
         near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
         guess = f" Did you mean {near[0]!r}?" if near else ""

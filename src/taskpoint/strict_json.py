@@ -13,12 +13,17 @@ def parse(text: str | bytes) -> Any:
         ValueError: It is no JSON, holds a key twice, NaN or infinity, or is nested too deeply; the message says which.
     """
     try:
-        return json.loads(text, object_pairs_hook=_once, parse_constant=_refuse)
+        return json.loads(text, object_pairs_hook=once, parse_constant=_refuse)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON whose keys differ, for `object_pairs_hook`.
+
+    Raises:
+        ValueError: A key stands there twice.
+    """
     found = dict(pairs)
     if len(found) < len(pairs):
         seen: set[str] = set()

@@ -467,7 +467,6 @@ def tracebacks() -> Iterator[Case]:
             ("report", "run", "--figure", "f.svg"),
             needs=("run",),
             largest=most,
-            says="run" if most else "",
             look=no_empty_file,
         )
         yield Case(
@@ -515,7 +514,7 @@ def tracebacks() -> Iterator[Case]:
         (("models", "--check", "lexicon"), ()),
     ):
         yield Case(f"/dev/full as standard output, {' '.join(verb[:2])}", verb, needs=needs, stdout="/dev/full")
-    for place in ("/proc/x.pdf", "/dev/full/x.pdf", "/proc/self/x.svg", "absent/deep/x.pdf\0.pdf", "x.pdf/", "run"):
+    for place in ("/proc/x.pdf", "/dev/full/x.pdf", "/proc/self/x.svg", "absent/deep/x.pdf\0.pdf", "run"):
         yield Case(f"report --figure {place!r}", ("report", "run", "--figure", place), needs=("run",))
     yield Case("locate --out /proc/x", (*LOCATE, "--out", "/proc/x"))
     yield Case("bench --out /proc/x", ("bench", "lexicon", "--out", "/proc/x"))

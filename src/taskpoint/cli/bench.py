@@ -94,12 +94,11 @@ def _show(view: BenchView, folder: Path) -> None:
     """Prints a benchmark, writes its figure and JSON, and says where they are."""
     from taskpoint.report.bench_figure import save_bench_figure
     from taskpoint.report.bench_terminal import show
-    from taskpoint.results.atomic import write_whole
+    from taskpoint.results.atomic import save_whole
 
     show(view, console())
     figure = save_bench_figure(view, folder / "figure.pdf")
-    numbers = folder / "bench.json"
-    write_whole(numbers, view.as_json().encode())
+    numbers = save_whole(folder / "bench.json", view.as_json().encode())
     typer.echo(f"figure: {figure}\nJSON:   {numbers}\nrows:   {folder}")
 
 

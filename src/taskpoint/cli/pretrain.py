@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from taskpoint.cli.options import DeviceOption, console
+from taskpoint.cli.options import DeviceOption, console, path_option
 
 verbs = typer.Typer(help="Train small transformers on in-context tasks.", no_args_is_help=True)
 
@@ -20,7 +20,7 @@ _FORMS = ((0, True), (1, False), (3, False), (5, False))
 
 @verbs.command("lexicon")
 def pretrain_lexicon(
-    out: Annotated[Path, typer.Option("--out", help="Folder for checkpoints and the model.")] = Path("runs/lexicon"),
+    out: Annotated[Path, path_option("--out", help="Folder for checkpoints and the model.")] = Path("runs/lexicon"),
     seed: SeedOption = 0,
     steps: StepsOption = None,
     device: DeviceOption = None,
@@ -41,9 +41,9 @@ def pretrain_lexicon(
 def pretrain_translator(
     data: Annotated[
         Path,
-        typer.Option("--data", help="Folder with fra.tsv.gz, deu.tsv.gz, spa.tsv.gz, nld.tsv.gz: English TAB other."),
+        path_option("--data", help="Folder with fra.tsv.gz, deu.tsv.gz, spa.tsv.gz, nld.tsv.gz: English TAB other."),
     ],
-    out: Annotated[Path, typer.Option("--out", help="Folder for checkpoints, log, snapshots and the model.")] = Path(
+    out: Annotated[Path, path_option("--out", help="Folder for checkpoints, log, snapshots and the model.")] = Path(
         "runs/translator"
     ),
     seed: SeedOption = 0,

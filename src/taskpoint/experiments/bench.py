@@ -24,7 +24,7 @@ from taskpoint.experiments.bench_view import view_of
 from taskpoint.experiments.bench_work import Tell, Work
 from taskpoint.models.loading import LanguageModel, load
 from taskpoint.report.bench_view import BenchView
-from taskpoint.results.atomic import make_folder, write_whole
+from taskpoint.results.atomic import save_whole
 from taskpoint.results.folder import RunFolder
 from taskpoint.settings import place, wholes
 
@@ -60,10 +60,7 @@ class BenchResult:
 
     def save(self, path: str | Path) -> Path:
         """Writes everything as JSON: settings, machine, versions, and the rows of `frame`."""
-        target = Path(path)
-        make_folder(target.parent)
-        write_whole(target, self.view.as_json().encode())
-        return target
+        return save_whole(place("path", path), self.view.as_json().encode())
 
 
 def bench(

@@ -124,7 +124,7 @@ def _named(name: Any) -> str:
     found = os.fspath(name) if isinstance(name, str | os.PathLike) else name
     if not isinstance(found, str):
         raise SettingError(f"name is {shown(name)}; expected the name of a model, a folder, or a hub id")
-    if len(found) > _LONGEST or "\0" in found:
+    if len(found) > _LONGEST or "\0" in found or found.encode(errors="replace").decode() != found:
         raise ModelError(
             f"there is no model {shown(found)}; give an existing folder, a hub id, or one of {bundled_names()}"
         )

@@ -23,6 +23,7 @@ from taskpoint.pretrain.tokenizer import suite_texts, train_tokenizer
 from taskpoint.pretrain.trainer import Progress, train
 from taskpoint.prompts.template import template
 from taskpoint.results.folder import RunFolder
+from taskpoint.settings import place
 from taskpoint.tasks.lexicon import subtasks
 from taskpoint.tasks.mapping import MappingTask, Subtask
 
@@ -89,7 +90,7 @@ class PretrainLexicon(Recipe):
     measured: int = 60
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "out", Path(self.out))
+        object.__setattr__(self, "out", place("out", self.out))
         self.check("batch", "measured")
         _ = self.mixture
 

@@ -9,6 +9,7 @@ from taskpoint.errors import SettingError
 from taskpoint.models.device import usable_device
 from taskpoint.pretrain.architecture import Architecture
 from taskpoint.pretrain.trainer import TrainingSettings
+from taskpoint.settings import whole
 
 
 class Recipe:
@@ -71,10 +72,8 @@ class Recipe:
             SettingError: A value out of its range, or two that do not fit.
         """
         for name in counts:
-            if getattr(self, name) < 1:
-                raise SettingError(f"{name} is {getattr(self, name)}; expected at least 1")
-        if not 0 <= self.seed < 2**63:
-            raise SettingError(f"seed is {self.seed}; expected 0 to 2^63 - 1")
+            whole(name, getattr(self, name), 1)
+        whole("seed", self.seed, 0, 2**63 - 1)
         if not 0 <= self.warmup_share < 1:
             raise SettingError(f"warmup_share is {self.warmup_share}; expected a share from 0 to below 1")
         usable_device(self.device)

@@ -5,6 +5,7 @@ B sequences, T tokens, A taught tokens of the whole batch, V vocabulary.
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import pickle
@@ -23,6 +24,10 @@ from transformers import PreTrainedModel
 from taskpoint.errors import RunFolderError, SettingError
 from taskpoint.models.anatomy import anatomy
 from taskpoint.pretrain.data import TrainingBatch
+from taskpoint.results.atomic import sync_folder
+from taskpoint.settings import whole
+
+_MOST_STEPS = 100_000_000
 
 Progress = Callable[[int, int, float, float], None]
 """Called after each step with: steps done, steps in all, loss (nats per taught token), accuracy of the last answers."""
@@ -61,9 +66,8 @@ class TrainingSettings:
     compiled: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("steps", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise SettingError(f"{name} is {getattr(self, name)}; expected at least 1")
+        whole("steps", self.steps, 1, _MOST_STEPS)
+        whole("checkpoint_every", self.checkpoint_every, 1)
         for name in ("lr", "clip"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
                 raise SettingError(f"{name} is {getattr(self, name)}; expected a number above 0")
@@ -225,16 +229,18 @@ def _save(model: PreTrainedModel, optimizers: Sequence[torch.optim.Optimizer], d
     """Write a checkpoint so that a crash at any moment leaves the old one or the new one."""
     draft = path.with_name(f"{path.name}.tmp")
     state = {"model": model.state_dict(), "optimizers": [each.state_dict() for each in optimizers], "done": vars(done)}
-    with draft.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
     try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        with draft.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+    except (OSError, RuntimeError) as error:  # torch tells a full disk in words of its own
+        draft.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise
+        raise OSError(errno.EIO, "a checkpoint was not written whole; is the disk full?") from error
+    draft.replace(path)
+    sync_folder(path.parent)
 
 
 def _resume(model: PreTrainedModel, optimizers: Sequence[torch.optim.Optimizer], path: Path) -> Training:

@@ -28,6 +28,7 @@ from taskpoint.pretrain.translator_card import translator_card
 from taskpoint.pretrain.translator_result import TranslatorResult
 from taskpoint.prompts.template import template
 from taskpoint.results.folder import RunFolder
+from taskpoint.settings import place
 from taskpoint.tasks.everyday import everyday
 from taskpoint.tasks.tatoeba import Corpus, corpora, tatoeba
 
@@ -123,7 +124,7 @@ class PretrainTranslator(Recipe):
 
     def __post_init__(self) -> None:
         for name in ("out", "data"):
-            object.__setattr__(self, name, Path(getattr(self, name)))
+            object.__setattr__(self, name, place(name, getattr(self, name)))
         object.__setattr__(self, "lengths", tuple(self.lengths))
         self.check("pairs", "tokens", "measured")
 

@@ -8,15 +8,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jinja2.exceptions import TemplateError
-
 from taskpoint.errors import PromptError, TokenizerError
 from taskpoint.prompts.content import Content
+from taskpoint.prompts.limit import within
 from taskpoint.prompts.segments import Part, Segment
 from taskpoint.prompts.writing import Template, Tokenizer, Writer, WrittenPrompt
 
 # Private-use characters around a message's number: no chat template writes, strips or splits at them.
 _MARK = "\ue0f0{}\ue0f1"
+# One conversation takes milliseconds.
+_SECONDS = 10
+
 _MARKED = re.compile("\ue0f0([0-9]+)\ue0f1")
 
 # What chat templates are known to do to the text of a message.
@@ -50,8 +52,17 @@ class ChatTemplate(Template):
 
         Raises:
             TokenizerError: no tokenizer, or one without a chat template.
-            PromptError: the chat template refuses the conversation, or drops or rewrites one of its messages.
+            PromptError: the chat template refuses the conversation, drops or rewrites one of its messages, or does not
+                end.
         """
+        try:
+            return within(_SECONDS, lambda: self._written(content, output, tokenizer))
+        except TimeoutError:
+            raise PromptError(
+                f"the chat template did not end within {_SECONDS} seconds; mend it, or use another template"
+            ) from None
+
+    def _written(self, content: Content, output: str | None, tokenizer: Tokenizer | None) -> WrittenPrompt:
         if tokenizer is None or not tokenizer.chat_template:
             found = "none" if tokenizer is None else f"a {type(tokenizer).__name__} without one"
             raise TokenizerError(
@@ -96,8 +107,8 @@ def _render(tokenizer: Tokenizer, messages: Sequence[dict[str, str]], *, parts: 
         conversation = [m | {"content": [{"type": "text", "text": m["content"]}]} for m in messages]
     try:
         return str(tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=ask))
-    except (TemplateError, TypeError) as error:  # what a template does with content of another form is of any kind
-        reason = " ".join(str(error).split())
+    except Exception as error:  # what a template does with content of another form is of any kind
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise PromptError(
             f"the chat template refuses the conversation: {reason}; use instruction=False or another template"
         ) from error

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from taskpoint.errors import DataError
+from taskpoint.errors import DataError, PromptError
+
+LONGEST_TEXT = 1_000_000
+"""Characters that one text may have: more than fit into any model's positions, and few enough to be read at once."""
 
 
 @dataclass(frozen=True)
@@ -18,11 +21,27 @@ class Example:
 
 @dataclass(frozen=True)
 class Content:
-    """An optional instruction, worked examples (the shots, in order) and the question that is to be answered."""
+    """An optional instruction, worked examples (the shots, in order) and the question that is to be answered.
+
+    Raises:
+        PromptError: A text is too long.
+    """
 
     instruction: str | None
     examples: tuple[Example, ...]
     query: str
+
+    def __post_init__(self) -> None:
+        texts = [
+            self.instruction or "",
+            self.query,
+            *(text for each in self.examples for text in (each.input, each.output)),
+        ]
+        longest = max(map(len, texts))
+        if longest > LONGEST_TEXT:
+            raise PromptError(
+                f"a text of the prompt has {longest:,} characters; expected at most {LONGEST_TEXT:,}: leave it out"
+            )
 
     @classmethod
     def from_messages(cls, messages: Sequence[Mapping[str, str]]) -> Content:

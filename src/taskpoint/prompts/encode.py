@@ -72,13 +72,16 @@ def encode_many(
             return_token_type_ids=False,
             verbose=False,
         )
-    except (TypeError, UnicodeEncodeError) as error:
+    except Exception as error:  # tokenizers raises nothing more special
         for number, prompt in enumerate(written):
             if not _is_unicode(prompt.text):
                 raise DataError(
                     f"prompt {number} holds half of a surrogate pair, which no tokenizer reads; mend that text"
                 ) from error
-        raise
+        raise TokenizerError(
+            f"{type(tokenizer).__name__} cannot read the prompts ({' '.join(str(error).split())[:160]}); load a model "
+            "with another tokenizer"
+        ) from error
     rows = zip(written, coded["input_ids"], coded["offset_mapping"], coded["special_tokens_mask"], strict=True)
     return [_label(tokenizer, *row) for row in rows]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from matplotlib.figure import Figure
 
 from taskpoint.errors import SettingError
 from taskpoint.report.palette import Style
+from taskpoint.results.atomic import save_whole
+from taskpoint.settings import place
 
 SUFFIXES = (".pdf", ".svg", ".png")
 INK = "#1b2530"
@@ -63,13 +66,14 @@ def save(draw: Callable[[], Figure], path: Path | str) -> Path:
 
     Raises:
         SettingError: Another suffix.
+        RunFolderError: It cannot be written.
     """
-    target = Path(path)
+    target = place("path", path)
     suffix = target.suffix.lower()
     if suffix not in SUFFIXES:
         raise SettingError(f"cannot write a figure as {target.name!r}: path must end in one of {', '.join(SUFFIXES)}")
-    target.parent.mkdir(parents=True, exist_ok=True)
     metadata = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}, ".png": {}}[suffix]
+    drawn = io.BytesIO()
     with mpl.rc_context(_RC):
-        draw().savefig(target, format=suffix[1:], dpi=220, metadata=metadata)
-    return target
+        draw().savefig(drawn, format=suffix[1:], dpi=220, metadata=metadata)
+    return save_whole(target, drawn.getvalue())

@@ -19,6 +19,8 @@ from taskpoint.report.palette import style
 from taskpoint.report.payload import payload
 from taskpoint.report.view import ConditionView, LocateView
 from taskpoint.report.wording import conclusion, hidden_words, part_word, percent, point_words, score, sentence, span
+from taskpoint.results.atomic import save_whole
+from taskpoint.settings import place
 
 _FOLDER = Path(__file__).parent / "templates"
 _SCRIPTS = ("core.js", "plot.js", "curve.js", "languages.js", "answers.js")
@@ -156,8 +158,8 @@ def save_page(view: LocateView, path: Path | str) -> Path:
 
     Returns:
         The path that was written.
+
+    Raises:
+        RunFolderError: It cannot be written.
     """
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(page(view), encoding="utf-8", newline="\n")
-    return target
+    return save_whole(place("path", path), page(view).encode())

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
+
+from taskpoint.errors import RunFolderError
 
 # What an interrupted write leaves behind; never read, removed when the folder is opened again.
 LEFTOVER = ".tmp"
@@ -26,10 +29,36 @@ def write_whole(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def save_whole(path: Path, content: bytes) -> Path:
+    """Writes a file that the user named, through a link if it is one; its folder is made.
+
+    Args:
+        path: Where the file shall stand; a file that stands there is replaced.
+        content: Its bytes.
+
+    Returns:
+        The path.
+
+    Raises:
+        RunFolderError: The disk is full, the folder is not writable, something else than a file stands there, ...
+    """
+    target = Path(os.path.realpath(path))
+    try:
+        make_folder(target.parent)
+        if target.exists() and not target.is_file():
+            raise RunFolderError(f"{path} is there already and is no file: give another one")
+        write_whole(target, content)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise RunFolderError(f"{path} cannot be written ({reason}): give another file, or free the disk") from None
+    return path
 
 
 def make_folder(path: Path) -> None:

@@ -270,7 +270,8 @@ def _checked_parts(folder: Path, manifest: Manifest) -> dict[str, dict[str, str]
         if not file.is_file():
             raise RunFolderError(f"{file} is no regular file: move it away and run again")
         try:
-            metadata = pq.read_metadata(file).metadata or {}
+            with file.open("rb") as opened:  # not by name: that would have to be UTF-8
+                metadata = pq.read_metadata(opened).metadata or {}
         except (pa.ArrowException, OSError) as error:
             raise _damaged(file, error) from None
         if _name(metadata.get(_KEY, b"").decode("utf-8", "replace")) != file.name:
@@ -295,7 +296,7 @@ def _in_order(version: str) -> tuple[tuple[int, str], ...]:
 def _table(file: Path, schema: pa.Schema) -> pa.Table:
     # Not read_table: that would take a folder named "seed=3" above the file for a column.
     try:
-        with pq.ParquetFile(file, page_checksum_verification=True) as part:
+        with file.open("rb") as opened, pq.ParquetFile(opened, page_checksum_verification=True) as part:
             rows = part.read().replace_schema_metadata(None)
     except (pa.ArrowException, OSError) as error:
         raise _damaged(file, error) from None

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from taskpoint.errors import DataError, SettingError
 from taskpoint.prompts.content import Content
+from taskpoint.settings import whole
 from taskpoint.tasks.metrics import EXACT, Metric
 
 
@@ -193,8 +194,6 @@ def checked_limit(limit: int | None) -> int | None:
     """Give ``limit`` back.
 
     Raises:
-        SettingError: It is below 1.
+        SettingError: It is no whole number, or below 1.
     """
-    if limit is not None and limit < 1:
-        raise SettingError(f"items is {limit}; expected at least 1, or None for all")
-    return limit
+    return None if limit is None else whole("items", limit, 1)

@@ -16,11 +16,13 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
-from taskpoint.errors import DataError, PromptError, SettingError
+from taskpoint.errors import DataError, PromptError
 from taskpoint.prompts.content import Content, Example
+from taskpoint.settings import whole
 from taskpoint.tasks.base import Item, Task, checked_limit
 from taskpoint.tasks.control import wrong_answers
 from taskpoint.tasks.drawing import generator, permutation
+from taskpoint.tasks.reading import file_name
 from taskpoint.tasks.scoring import input_key
 
 Pair = tuple[str, tuple[str, ...]]
@@ -67,10 +69,10 @@ def of_file(kind: str, path: Path, name: str, instruction: str | None, records: 
     """
     pairs = merged(records)
     try:
-        subtask = Subtask(name or path.name, instruction, pairs)
+        subtask = Subtask(name or file_name(path), instruction, pairs)
     except DataError as error:
         raise DataError(f"{str(path)!r}: {error}") from None
-    return MappingTask(f"{kind}:{path.name}", (subtask,))
+    return MappingTask(f"{kind}:{file_name(path)}", (subtask,))
 
 
 class _Pool:
@@ -120,8 +122,7 @@ class _Pool:
         shuffled: bool = False,
     ) -> Content:
         """The prompt of an item; without one, what stands before every query."""
-        if shots < 0:
-            raise SettingError(f"shots is {shots}; expected 0 or more")
+        shots = whole("shots", shots, 0)
         told, name = self.subtask.instruction, self.subtask.name
         if instruction and told is None:
             raise PromptError(f"task {name!r} has no instruction; set instruction to False, or give the task one")

@@ -18,14 +18,16 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError
 
 from taskpoint.errors import DataError, PromptError, SettingError
-from taskpoint.prompts.content import Content, Example
+from taskpoint.prompts.content import LONGEST_TEXT, Content, Example
+from taskpoint.settings import whole
+from taskpoint.strict_json import parse
 from taskpoint.tasks.base import Item, Task, checked_limit
 from taskpoint.tasks.control import wrong_answers
 from taskpoint.tasks.drawing import generator
-from taskpoint.tasks.reading import read_text
+from taskpoint.tasks.reading import file_name, read_text
 from taskpoint.tasks.scoring import input_key
 
-_Text = Annotated[str, StringConstraints(pattern=r"\S")]
+_Text = Annotated[str, StringConstraints(pattern=r"\S", max_length=LONGEST_TEXT)]
 
 
 class _Record(BaseModel):
@@ -82,7 +84,7 @@ class OwnTask(Task):
     """
 
     def __init__(self, path: Path) -> None:
-        self.name = f"prompts:{path.name}"
+        self.name = f"prompts:{file_name(path)}"
         self._prompts = {prompt.item.id: prompt for prompt in _prompts(path)}
 
     def items(self, limit: int | None = None) -> tuple[Item, ...]:
@@ -109,8 +111,7 @@ class OwnTask(Task):
         prompt = self._prompts.get(item.id)
         if prompt is None or prompt.item != item:
             raise PromptError(f"item {item.id!r} is not in task {self.name!r}; take items from its items()")
-        if shots < 0:
-            raise SettingError(f"shots is {shots}; expected 0 or more")
+        shots = whole("shots", shots, 0)
         said = prompt.content
         if shots > len(said.examples):
             raise PromptError(
@@ -174,19 +175,20 @@ def _prompts(path: Path) -> Iterator[_Prompt]:
             content = record.content()
         except ValidationError as error:
             raise DataError(f"{where}: {_first(error)}") from None
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{where}: no JSON ({error}); expected one JSON object on every line") from None
+        except ValueError as error:
+            raise DataError(f"{where}: no JSON ({str(error)[:160]}); expected one JSON object on every line") from None
         except DataError as error:
             raise DataError(f"{where}: {error}") from None
         if input_key(content.query) in {input_key(example.input) for example in content.examples}:
             raise DataError(
                 f"{where}: the query is also an example, whose answer could be copied; take the example out"
             )
-        yield _Prompt(Item(f"{path.stem}/{number}", path.stem, content.query, tuple(record.answers)), content)
+        stem = file_name(path.with_suffix(""))
+        yield _Prompt(Item(f"{stem}/{number}", stem, content.query, tuple(record.answers)), content)
 
 
 def _record(line: str) -> _PromptRecord | _MessagesRecord:
-    data = json.loads(line)
+    data = parse(line)
     if not isinstance(data, dict):
         raise DataError("no JSON object; expected one with 'query' or with 'messages'")
     return _MessagesRecord.model_validate(data) if "messages" in data else _PromptRecord.model_validate(data)
@@ -198,6 +200,7 @@ def _first(error: ValidationError) -> str:
     place = ".".join(map(str, told["loc"]))
     mend = {
         "extra_forbidden": "no such key; expected instruction, examples, query and answers, or messages and answers",
+        "string_too_long": f"a text of more than {LONGEST_TEXT:,} characters; leave it out",
         "string_pattern_mismatch": "an empty text; write one, or leave the key out",
     }.get(told["type"], told["msg"])
     return f"{place!r}: {mend}"

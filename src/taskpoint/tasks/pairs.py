@@ -14,7 +14,7 @@ from taskpoint.errors import DataError
 from taskpoint.tasks.columns import Columns, columns_of
 from taskpoint.tasks.delimited import TAB, Record, records
 from taskpoint.tasks.mapping import MappingTask, of_file
-from taskpoint.tasks.reading import read_text
+from taskpoint.tasks.reading import check_text, file_name, read_text
 from taskpoint.tasks.scoring import normalise
 
 _NO_HEADER = Columns(0, 1, ())
@@ -31,7 +31,7 @@ def pairs(path: Path, *, instruction: str | None = None) -> MappingTask:
     Raises:
         DataError: The file cannot be read, or a record is malformed (with its line).
     """
-    name = path.name
+    name = file_name(path)
     for ending in _ENDINGS:
         name = name.removesuffix(ending)
     found = ((source, (target,)) for source, target in read_table(path))
@@ -83,6 +83,8 @@ def read_pairs(path: Path) -> Iterator[tuple[str, str]]:
 def _pair(record: Record, columns: Columns, width: int, delimiter: str) -> tuple[str, str]:
     cells = record.cells
     if len(cells) == width:
+        for cell in cells:
+            check_text(cell, f"line {record.line}: a text")
         source, target = normalise(cells[columns.input]), normalise(cells[columns.output])
         if source and target:
             return source, target

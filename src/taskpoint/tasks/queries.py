@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from taskpoint.errors import DataError
-from taskpoint.tasks.reading import read_text
+from taskpoint.strict_json import parse
+from taskpoint.tasks.reading import check_text, read_text
 
 ANSWER = "answer"
 """The key that an answer is added under; no query may bring it."""
@@ -48,15 +49,18 @@ def read_queries(path: Path) -> tuple[Query, ...]:
             continue
         where = f"{str(path)!r}, line {number}"
         try:
-            said = json.loads(line, parse_constant=_refuse)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f'{where}: no JSON ({error}); expected {{"query": "..."}} or a text in quotes') from None
+            said = parse(line)
+        except ValueError as error:
+            raise DataError(
+                f'{where}: no JSON ({str(error)[:160]}); expected {{"query": "..."}} or a text in quotes'
+            ) from None
         record = {"query": said} if isinstance(said, str) else said
         if not isinstance(record, dict) or "query" not in record:
             raise DataError(f'{where}: no query; expected {{"query": "..."}} or a text in quotes')
         text = record["query"]
         if not isinstance(text, str) or not text.strip():
             raise DataError(f"{where}: the query is {text!r:.40}; expected a text that says something")
+        check_text(text, f"{where}: the query")
         if _HALF.search(json.dumps(record, ensure_ascii=False)):
             raise DataError(f"{where}: half of a surrogate pair, which no file can hold; mend that text")
         if ANSWER in record:
@@ -65,8 +69,3 @@ def read_queries(path: Path) -> tuple[Query, ...]:
             raise DataError(f"{where}: the id is {record['id']!r:.40}; expected a text or a number")
         found.append(Query(number, text, record))
     return tuple(found)
-
-
-def _refuse(constant: str) -> object:
-    # Not JSON, and not equal to itself when it is read back.
-    raise ValueError(f"{constant} is no JSON number")

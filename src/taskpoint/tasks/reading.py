@@ -4,10 +4,35 @@ from __future__ import annotations
 
 import difflib
 import gzip
+import io
+import stat
 import zlib
 from pathlib import Path
 
 from taskpoint.errors import DataError
+from taskpoint.prompts.content import LONGEST_TEXT
+
+# Bytes of a file at most, unpacked: a megabyte of gzip may hold a thousand of them.
+_MOST_BYTES = 1 << 29
+
+
+def check_text(text: str, what: str) -> None:
+    """Refuses a text that no model can read, before minutes are spent on its tokens.
+
+    Args:
+        text: The text.
+        what: What it is and where it stands, for the message.
+
+    Raises:
+        DataError: It has too many characters.
+    """
+    if len(text) > LONGEST_TEXT:
+        raise DataError(f"{what} has {len(text):,} characters; expected at most {LONGEST_TEXT:,}: leave it out")
+
+
+def file_name(path: Path) -> str:
+    """The name of a file as text that any file can hold, also where it is none: bytes that are not UTF-8 as escapes."""
+    return path.name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def read_text(path: Path) -> str:
@@ -17,7 +42,11 @@ def read_text(path: Path) -> str:
         DataError: No such file, a directory, not readable, a damaged archive, not UTF-8 (with the line), or no text.
     """
     try:
-        packed = path.read_bytes()
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode) or stat.S_ISDIR(mode)):
+            raise DataError(f"{str(path)!r} is no regular file (a device or a socket); name a file")
+        with path.open("rb") as opened:
+            packed = opened.read(_MOST_BYTES + 1)
     except FileNotFoundError:
         raise DataError(f"no file {str(path)!r}; check the path{_near(path)}") from None
     except IsADirectoryError:
@@ -26,11 +55,16 @@ def read_text(path: Path) -> str:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         raise DataError(f"cannot read {str(path)!r}: {reason}; name a readable file") from None
     try:
-        data = gzip.decompress(packed) if path.suffix == ".gz" else packed
+        data = packed
+        if path.suffix == ".gz":
+            with gzip.GzipFile(fileobj=io.BytesIO(packed)) as unpacked:
+                data = unpacked.read(_MOST_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(
             f"{str(path)!r} is no whole gzip archive: {error}; pack it anew, or drop .gz from its name"
         ) from None
+    if len(data) > _MOST_BYTES:
+        raise DataError(f"{str(path)!r} holds more than {_MOST_BYTES >> 20} MiB of text; give a part of it")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

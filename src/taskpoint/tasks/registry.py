@@ -7,12 +7,14 @@ import re
 from pathlib import Path
 
 from taskpoint.errors import SettingError, UnknownNameError
+from taskpoint.settings import place, shown
 from taskpoint.tasks.base import Task
 from taskpoint.tasks.everyday import directions, everyday
 from taskpoint.tasks.lexicon import lexicon, subtasks
 from taskpoint.tasks.metrics import metric as metric_of
 from taskpoint.tasks.own import OwnTask
 from taskpoint.tasks.pairs import pairs
+from taskpoint.tasks.reading import check_text
 from taskpoint.tasks.tatoeba import corpora, tatoeba
 from taskpoint.tasks.words import words
 
@@ -53,6 +55,11 @@ def task(spec: str, *, instruction: str | None = None, metric: str | None = None
         SettingError: A form without its file or folder, an instruction for a task that brings its own, or a tokenizer
             whose packages are not installed.
     """
+    if not isinstance(spec, str):
+        raise SettingError(f"task is {shown(spec)}; expected its name, such as 'lexicon'")
+    for name, given in (("instruction", instruction), ("metric", metric)):
+        if given is not None and not isinstance(given, str):
+            raise SettingError(f"{name} is {shown(given)}; expected a text")
     scoring = None if metric is None else metric_of(metric)
     found = _task(spec, instruction)
     return found if scoring is None else found.scored_by(scoring)
@@ -67,6 +74,7 @@ def _task(spec: str, instruction: str | None) -> Task:
         raise SettingError(f"task {spec!r} brings its own instructions; leave instruction out")
     if instruction is not None and not instruction.strip():
         raise SettingError("instruction is an empty text; write one line, or leave it out")
+    check_text(instruction or "", "the instruction")
     match kind:
         case "words":
             return words(_path(rest), instruction=instruction)
@@ -97,4 +105,4 @@ def _tatoeba(rest: str) -> Task:
 
 def _path(text: str) -> Path:
     # Path.expanduser raises RuntimeError for a home that does not exist; this leaves such a path as it is.
-    return Path(os.path.expanduser(text))
+    return place("the file of the task", os.path.expanduser(text))

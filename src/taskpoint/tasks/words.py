@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from taskpoint.errors import DataError
+from taskpoint.strict_json import once
 from taskpoint.tasks.mapping import MappingTask, Pair, of_file
-from taskpoint.tasks.reading import read_text
+from taskpoint.tasks.reading import check_text, file_name, read_text
 from taskpoint.tasks.scoring import normalise
 
 # Half of a surrogate pair, which an escape can write but no file can hold.
@@ -43,21 +44,24 @@ def words(path: Path, *, instruction: str | None = None) -> MappingTask:
     if not isinstance(whole, list | dict):
         raise DataError(f"{str(path)!r}, line 1: found {_kind(whole)}, expected a list or an object of records")
     found = _listed(text, path) if isinstance(whole, list) else _mapped(text, path)
-    return of_file("words", path, path.name.removesuffix(".json"), instruction, found)
+    return of_file("words", path, file_name(path).removesuffix(".json"), instruction, found)
 
 
-def _values(text: str) -> Iterator[tuple[int, object]]:
+def _values(text: str, path: Path) -> Iterator[tuple[int, object]]:
     """The values one level down (of an object: key, value, key, ...), each with its line.
 
     ``json.loads`` would lose the lines, and all but the last of equal keys. The text is known to be sound JSON, so what
     stands between two values need not be looked at.
     """
-    decoder = json.JSONDecoder()
+    decoder = json.JSONDecoder(object_pairs_hook=once)
     place = _skip(text, _skip(text, 0) + 1)
     line, counted = 1, 0
     while text[place] not in "]}":
         line, counted = line + text.count("\n", counted, place), place
-        value, place = decoder.raw_decode(text, place)
+        try:
+            value, place = decoder.raw_decode(text, place)
+        except ValueError as error:
+            raise DataError(f"{str(path)!r}, line {line}: {error}") from None
         yield line, value
         place = _skip(text, place)
 
@@ -69,7 +73,7 @@ def _skip(text: str, place: int) -> int:
 
 
 def _listed(text: str, path: Path) -> Iterator[Pair]:
-    for line, record in _values(text):
+    for line, record in _values(text, path):
         if not isinstance(record, dict) or set(record) != {"input", "output"}:
             shown = f"keys {sorted(record)}" if isinstance(record, dict) else _kind(record)
             raise DataError(f"{str(path)!r}, line {line}: found {shown}, expected a record with 'input' and 'output'")
@@ -77,7 +81,7 @@ def _listed(text: str, path: Path) -> Iterator[Pair]:
 
 
 def _mapped(text: str, path: Path) -> Iterator[Pair]:
-    values = _values(text)
+    values = _values(text, path)
     for line, source in values:
         _, target = next(values)
         yield _pair(source, target, path, line)
@@ -90,6 +94,7 @@ def _pair(source: object, target: object, path: Path, line: int) -> Pair:
             raise DataError(
                 f"{str(path)!r}, line {line}: the {label} is {_kind(found)}, expected a text that says something"
             )
+        check_text(found, f"{str(path)!r}, line {line}: the {label}")
     return normalise(str(source)), tuple(normalise(str(answer)) for answer in answers)
 
 

@@ -1,0 +1,42 @@
+"""A limit on the time that somebody else's program may take, such as the chat template of a tokenizer."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class _Late(BaseException):
+    """Raised in the thread whose time is over; no handler of `Exception` stops it."""
+
+
+def within(seconds: float, run: Callable[[], T]) -> T:
+    """Does `run` in this thread; Python code in it is ended when the time is over.
+
+    Raises:
+        TimeoutError: It was not done in time.
+    """
+    thread, lock, done = threading.get_ident(), threading.Lock(), False
+
+    def end() -> None:
+        with lock:
+            if not done:
+                # Signals would do for the main thread alone, and not on every system.
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(_Late))
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        try:
+            return run()
+        finally:
+            with lock:
+                done = True
+            timer.cancel()
+    except _Late:
+        raise TimeoutError from None
