@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from arena import Case
+from further_calls import CALLS
 from further_files import FILES
-from named import LOCATE
+from further_texts import TEXTS
 
 # What cases of this round copy beside the materials of the first.
 MORE_MATERIALS: dict[str, Case] = {
@@ -18,4 +17,4 @@ MORE_MATERIALS: dict[str, Case] = {
     ),
 }  # fmt: skip
 
-FURTHER: tuple[Case, ...] = (*FILES,)
+FURTHER: tuple[Case, ...] = (*FILES, *CALLS, *TEXTS)
