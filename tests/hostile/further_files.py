@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from arena import Case
-from named import LOCATE, SMALL, configured, kept, written
+from named import LOCATE, configured, kept, written
 
 COMPILE = ("compile", "--task", "lexicon:plural", "--after", "6", "--out")
 GENERATE = ("generate", "--prompt", "prompt.safetensors", "--query", "dog")
@@ -93,7 +93,7 @@ def places() -> Iterator[Case]:
             ("a device", "/dev/null", None),
             ("a folder of the kernel's", "/sys/kernel/out", None),
         ):
-            yield Case(f"--out that is {name}, {verb}", (*argv, place), prepare=prepare, seconds=8,
+            yield Case(f"--out that is {name}, {verb}", (*argv, place), prepare=prepare, seconds=3,
                        look=kept(**mine) if "user" in name else None)  # fmt: skip
     argv = ("generate", "--prompt", "prompt.safetensors", "--queries", "q.jsonl", "--out")
     for name, place, prepare in (
@@ -109,7 +109,7 @@ def places() -> Iterator[Case]:
         ("its own queries by a symlink", "link", lambda folder: (folder / "link").symlink_to("q.jsonl")),
         ("its own queries by a hard link", "link", lambda folder: os.link(folder / "q.jsonl", folder / "link")),
     ):
-        yield Case(f"--out that is {name}, generate", (*argv, place), needs=("prompt.safetensors",), seconds=8,
+        yield Case(f"--out that is {name}, generate", (*argv, place), needs=("prompt.safetensors",), seconds=3,
                    prepare=all_of(written(q_jsonl='"dog"\n'), prepare or (lambda _: None)),
                    look=kept(q_jsonl='"dog"\n'))  # fmt: skip
     yield Case("--out through a symlink to a folder, locate", (*LOCATE, "--out", "link/out"), exit=0,
@@ -121,21 +121,21 @@ def places() -> Iterator[Case]:
     yield Case("--out that begins with a minus, locate", (*LOCATE, "--out=-out"), exit=0)
     yield Case("--out with a newline and ESC, locate", (*LOCATE, "--out", "a\nb\x1b[31mc"), exit=0, without="\x1b[31m")
     for by in ("file", "loop", "fifo", "dangling", "zeros"):
-        yield Case(f"rows that are a {by}, report", REPORT, needs=("run",), says="rows", seconds=5,
+        yield Case(f"rows that are a {by}, report", REPORT, needs=("run",), says="rows", seconds=3,
                    prepare=replaced("run/rows", by))  # fmt: skip
-        yield Case(f"rows that are a {by}, continued", (*LOCATE, "--out", "run"), needs=("run",), seconds=5,
+        yield Case(f"rows that are a {by}, continued", (*LOCATE, "--out", "run"), needs=("run",), seconds=3,
                    prepare=replaced("run/rows", by))  # fmt: skip
     for by in ("folder", "loop", "fifo", "zeros", "dangling", "nothing"):
-        yield Case(f"a config.json that is a {by}, report", REPORT, needs=("run",), says="config.json", seconds=5,
+        yield Case(f"a config.json that is a {by}, report", REPORT, needs=("run",), says="config.json", seconds=3,
                    prepare=replaced("run/config.json", by))  # fmt: skip
-        yield Case(f"a config.json that is a {by}, continued", (*LOCATE, "--out", "run"), needs=("run",), seconds=5,
+        yield Case(f"a config.json that is a {by}, continued", (*LOCATE, "--out", "run"), needs=("run",), seconds=3,
                    prepare=replaced("run/config.json", by))  # fmt: skip
     for by in ("folder", "loop", "dangling"):
         yield Case(f"a .lock that is a {by}, continued", (*LOCATE, "--out", "run"), needs=("run",), says="run",
                    prepare=replaced("run/.lock", by))  # fmt: skip
     for name in ("report.html", "figure.pdf"):
         for by in ("folder", "loop", "fifo"):
-            yield Case(f"a {name} that is a {by}, report", REPORT, needs=("run",), seconds=5, prepare=replaced(f"run/{name}", by),
+            yield Case(f"a {name} that is a {by}, report", REPORT, needs=("run",), seconds=3, prepare=replaced(f"run/{name}", by),
                        exit=2 if by == "folder" else 0, says=name if by == "folder" else "")  # fmt: skip
     for place in ("no/such/folder/f.svg", "mine/f.svg", "x" * 300 + ".svg", "f", "f.", ".svg", "f.exe", "f.SVG", "f.pdf.gz"):
         works = place in ("no/such/folder/f.svg", "f.SVG")
@@ -255,10 +255,10 @@ def runs() -> Iterator[Case]:
     for name, prepare in spoilt.items():
         for verb, argv in both.items():
             if verb == "report" or name.startswith(("truncated to 100", "with a score of NaN", "with a cut of 99", "that is a", "with the same", "without rows")):  # noqa: E501
-                yield Case(f"a part {name}, {verb}", argv, needs=("run",), says="run" if "without rows" in name else "rows", prepare=prepare, seconds=6)
+                yield Case(f"a part {name}, {verb}", argv, needs=("run",), says="run" if "without rows" in name else "rows", prepare=prepare, seconds=3)
     yield Case("a part missing in the middle, report", ("report", "wide"), needs=("wide",), exit=0,
                prepare=lambda folder: sorted((folder / "wide" / "rows").glob("*seed=0*"))[0].unlink(),
-               look=lambda _, out: None if "1 seed" in out or "not measured" in out or "missing" in out or "seeds" in out else "does not say so")  # fmt: skip
+               look=lambda _, out: None if any(word in out for word in ("missing", "of 2 seeds", "not finished", "not complete")) else "does not say so")  # fmt: skip
     yield Case("all parts missing, report", REPORT, needs=("run",), says="run", prepare=some_part(Path.unlink))
     yield Case("all parts missing, compiled", both["compiled"], needs=("run",), says="run", prepare=some_part(Path.unlink))
     yield Case("all parts missing, continued", both["continued"], needs=("run",), exit=0, prepare=some_part(Path.unlink),
@@ -439,14 +439,14 @@ def compiled() -> Iterator[Case]:
         "with layers named otherwise": sealed(lambda _, tensors: tensors.update({"keys.011": tensors.pop("keys.11")})),
     }  # fmt: skip
     # What decides nothing: the answers are those of the tensors and of the text that is checked.
-    fine = ("with a seed of -1",)
+    fine = ("with a seed of -1", "with a revision", "with keys of 1e38")
     for name, prepare in spoilt.items():
-        yield Case(f"a compiled prompt {name}", GENERATE, needs=("prompt.safetensors",), prepare=prepare, seconds=8,
+        yield Case(f"a compiled prompt {name}", GENERATE, needs=("prompt.safetensors",), prepare=prepare, seconds=3,
                    exit=0 if name in fine else 2)  # fmt: skip
     for name in ("truncated to 9", "whose header says 1152921504606846976 bytes", "that is a FIFO", "with after = 17", "with tokens as floats"):
-        yield Case(f"a compiled prompt {name}, load_prompt", needs=("prompt.safetensors",), prepare=spoilt[name], seconds=8,
+        yield Case(f"a compiled prompt {name}, load_prompt", needs=("prompt.safetensors",), prepare=spoilt[name], seconds=3,
                    code="tp.load_prompt('prompt.safetensors', lm).generate(['dog'])")  # fmt: skip
-        yield Case(f"a compiled prompt {name}, report", ("report", "prompt.safetensors"), needs=("prompt.safetensors",), seconds=8,
+        yield Case(f"a compiled prompt {name}, report", ("report", "prompt.safetensors"), needs=("prompt.safetensors",), seconds=3,
                    prepare=spoilt[name])  # fmt: skip
     yield Case("the weights of a model as a compiled prompt", ("generate", "--prompt", "model/model.safetensors", "--query", "dog"),
                needs=("model",), says="no compiled prompt")  # fmt: skip
@@ -545,9 +545,9 @@ def models() -> Iterator[Case]:
             yield Case(f"a model's {name} that is {what}", OWN, needs=needs, says="model", prepare=bytes_of(f"model/{name}", change))
     for name in ("model.safetensors", "tokenizer.json", "config.json"):
         for by in ("nothing", "folder", "loop", "fifo"):
-            yield Case(f"a model's {name} that is {by}", OWN, needs=needs, says="model", prepare=replaced(f"model/{name}", by), seconds=8)
+            yield Case(f"a model's {name} that is {by}", OWN, needs=needs, says="model", prepare=replaced(f"model/{name}", by), seconds=3)
     for keep in (0, 7, 8, 1_000, 100_000, -1):
-        yield Case(f"weights truncated to {keep}", OWN, needs=needs, says="model", seconds=8,
+        yield Case(f"weights truncated to {keep}", OWN, needs=needs, says="model", seconds=3,
                    prepare=bytes_of("model/model.safetensors", lambda data, keep=keep: data[:keep]))  # fmt: skip
     yield Case("weights whose header lies", OWN, needs=needs, says="model",
                prepare=bytes_of("model/model.safetensors", lambda data: struct.pack("<Q", 2**60) + data[8:]))  # fmt: skip
@@ -577,5 +577,4 @@ def models() -> Iterator[Case]:
             yield Case(f"a model whose {key} is {value!r}, {verb[0]}", verb, needs=needs, says="model", prepare=configured(**{key: value}))
 
 
-SMALL_RUN = SMALL
 FILES: tuple[Case, ...] = (*places(), *runs(), *compiled(), *models())
