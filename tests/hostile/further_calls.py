@@ -1,5 +1,7 @@
 """Hostile calls from Python: the second round's masks, tokens, blocks, results and arguments."""
 
+# ruff: noqa: E501 (a case is one row of a table)
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -20,14 +22,39 @@ WITH = "\nwith cut(): lm.model({})"
 
 
 def engine() -> Iterator[Case]:
-    for after in ("-1", "13", "2**70", "True", "4.0", "'4'", "None", "[4]", "torch.tensor([4, 5])", "float('nan')", "object()", "torch.tensor(4)"):
+    for after in (
+        "-1",
+        "13",
+        "2**70",
+        "True",
+        "4.0",
+        "'4'",
+        "None",
+        "[4]",
+        "torch.tensor([4, 5])",
+        "float('nan')",
+        "object()",
+        "torch.tensor(4)",
+    ):
         yield Case(f"cut_context with after = {after}", code=IDS + f"\nwith cut({after}): lm.model(ids)", says="after")
     for after in ("np.int64(4)", "np.int8(4)"):
         yield Case(f"cut_context with after = {after}", exit=0,
                    code=IDS + f"right = logits()\nassert torch.equal(right, logits({after}))")  # fmt: skip
-    sweeps = {"sweep_logits": "tp.sweep_logits({}, {}, {}, {})", "sweep_generate": "tp.sweep_generate({}, {}, {}, {}, max_new_tokens=2)"}
+    sweeps = {
+        "sweep_logits": "tp.sweep_logits({}, {}, {}, {})",
+        "sweep_generate": "tp.sweep_generate({}, {}, {}, {}, max_new_tokens=2)",
+    }
     for name, verb in sweeps.items():
-        for what in ("None", "5", "'lexicon'", "torch.nn.Linear(2, 2)", "lm", "type(lm.model)", "lm.model.config", "object()"):
+        for what in (
+            "None",
+            "5",
+            "'lexicon'",
+            "torch.nn.Linear(2, 2)",
+            "lm",
+            "type(lm.model)",
+            "lm.model.config",
+            "object()",
+        ):
             yield Case(f"{name} of the model {what}", code=IDS + verb.format(what, "ids", "drop", "None"))
         for what in ("None", "ids.float()", "ids.tolist()", "ids[0]", "ids[None]", "ids[:, :0]", "ids[:0]", "-ids", "ids + 10**6", "ids.bool()",
                      "ids.numpy()", "'dog'", "ids.to('meta')", "ids.to_sparse()"):  # fmt: skip
@@ -35,13 +62,21 @@ def engine() -> Iterator[Case]:
             yield Case(f"{name} of the tokens {what}", code=IDS + verb.format("lm.model", what, shaped, "None"))
         for what in ("mask * 0", "mask[:, :5]", "mask.float() * float('nan')", "mask[0]", "mask.tolist()", "'x'", "5", "mask.flip(1).index_fill(1, torch.tensor([11]), 0)",
                      "mask * 7", "-mask"):  # fmt: skip
-            yield Case(f"{name} with the mask {what[:40]}", code=IDS + verb.format("lm.model", "ids", "drop", what), says="attention_mask")
+            yield Case(
+                f"{name} with the mask {what[:40]}",
+                code=IDS + verb.format("lm.model", "ids", "drop", what),
+                says="attention_mask",
+            )
         for what in ("mask.bool()", "mask.float()", "mask.int()"):
             yield Case(f"{name} with the mask {what}", exit=0,
                        code=IDS + f"assert torch.equal({verb.format('lm.model', 'ids', 'drop', what)}, {verb.format('lm.model', 'ids', 'drop', 'None')})")  # fmt: skip
         yield Case(f"{name} with a hole in the mask", exit=0,
                    code=IDS + verb.format("lm.model", "ids", "drop", "mask.index_fill(1, torch.tensor([5]), 0)"))  # fmt: skip
-        yield Case(f"{name} with everything dropped", code=IDS + verb.format("lm.model", "ids", "drop | True", "None"), says="drop")
+        yield Case(
+            f"{name} with everything dropped",
+            code=IDS + verb.format("lm.model", "ids", "drop | True", "None"),
+            says="drop",
+        )
         yield Case(f"{name} with a whole row dropped", says="drop",
                    code=IDS + "drop[1] = True\n" + verb.format("lm.model", "ids", "drop", "None"))  # fmt: skip
         yield Case(f"{name} with the padding dropped too", exit=0,
@@ -49,7 +84,11 @@ def engine() -> Iterator[Case]:
         yield Case(f"{name} with all that is no padding dropped but the last", exit=0,
                    code=IDS + "mask[0, :8] = 0; drop[0, :11] = True\nx = " + verb.format("lm.model", "ids", "drop", "mask")
                    + "\nassert not torch.isnan(x.float()).any()")  # fmt: skip
-        yield Case(f"{name} within a cut", code=IDS + f"\nwith cut(): {verb.format('lm.model', 'ids', 'drop', 'None')}", says="cut")
+        yield Case(
+            f"{name} within a cut",
+            code=IDS + f"\nwith cut(): {verb.format('lm.model', 'ids', 'drop', 'None')}",
+            says="cut",
+        )
         yield Case(f"{name} with everything by name and one name wrong", says="",
                    code=IDS + f"\ntry: tp.{name}(lm.model, ids, drop, maks=mask)\nexcept TypeError: raise tp.SettingError('x')")  # fmt: skip
     for new in ("0", "-1", "1.5", "True", "None", "'2'", "2**70", "float('nan')"):
@@ -62,7 +101,9 @@ def engine() -> Iterator[Case]:
         yield Case(f"sweep_generate with the end {eos}", exit=0,
                    code=IDS + f"tp.sweep_generate(lm.model, ids, drop, max_new_tokens=2, eos_token_id={eos})")  # fmt: skip
     for what in ("None", "5", "torch.nn.Linear(2, 2)", "lm", "'lexicon'"):
-        yield Case(f"cut_context of the model {what}", code=IDS + f"\nwith tp.cut_context({what}, after=4, drop=drop): pass")
+        yield Case(
+            f"cut_context of the model {what}", code=IDS + f"\nwith tp.cut_context({what}, after=4, drop=drop): pass"
+        )
     for name, what in (
         ("other rows", "ids[:1].repeat(3, 1)"),
         ("shorter", "ids[:, :9]"),
@@ -120,19 +161,39 @@ except tp.PlanError: pass
 done.set(); t.join()
 assert torch.allclose(right, found[0], atol=1e-4), "the refused cut disturbed the first"
 """)  # fmt: skip
-    yield Case("a model in half precision", exit=0, code=IDS + "lm.model.bfloat16()\nassert tp.sweep_logits(lm.model, ids, drop).dtype == torch.bfloat16")
-    yield Case("a model in training mode", exit=0, code=IDS + "lm.model.train()\ntp.sweep_logits(lm.model, ids, drop); assert lm.model.training")
+    yield Case(
+        "a model in half precision",
+        exit=0,
+        code=IDS + "lm.model.bfloat16()\nassert tp.sweep_logits(lm.model, ids, drop).dtype == torch.bfloat16",
+    )
+    yield Case(
+        "a model in training mode",
+        exit=0,
+        code=IDS + "lm.model.train()\ntp.sweep_logits(lm.model, ids, drop); assert lm.model.training",
+    )
     yield Case("a model whose weights want gradients", exit=0,
                code=IDS + "\nwith cut(): lm.model(ids, labels=ids).loss.backward()\nassert lm.model.model.embed_tokens.weight.grad is not None")  # fmt: skip
-    yield Case("a default dtype of float64", exit=0, code=IDS + "right = logits()\ntorch.set_default_dtype(torch.float64)\nassert torch.equal(right, logits())")
-    yield Case("tokens as int32", exit=0, code=IDS + "assert torch.equal(tp.sweep_logits(lm.model, ids, drop), tp.sweep_logits(lm.model, ids.int(), drop))")
+    yield Case(
+        "a default dtype of float64",
+        exit=0,
+        code=IDS + "right = logits()\ntorch.set_default_dtype(torch.float64)\nassert torch.equal(right, logits())",
+    )
+    yield Case(
+        "tokens as int32",
+        exit=0,
+        code=IDS
+        + "assert torch.equal(tp.sweep_logits(lm.model, ids, drop), tp.sweep_logits(lm.model, ids.int(), drop))",
+    )
     yield Case("tokens that do not lie in a row", exit=0,
                code=IDS + "assert torch.equal(tp.sweep_logits(lm.model, ids, drop), tp.sweep_logits(lm.model, ids.T.contiguous().T, drop.T.contiguous().T))")  # fmt: skip
     yield Case("a prompt longer than the model's positions", exit=0, seconds=30,
                code=IDS + "ids = torch.randint(5, 40, (1, 1100)); drop = torch.zeros_like(ids, dtype=torch.bool); drop[:, 2:1000] = True\nwith tp.cut_context(lm.model, after=4, drop=drop): lm.model(ids)")  # fmt: skip
     yield Case("a prompt of one token", exit=0, code=IDS + "tp.sweep_logits(lm.model, ids[:, :1], drop[:, :1])")
-    for what in ("None", "5", "'llama'", "{}"):
-        yield Case(f"register_family({what})", code=f"try: tp.register_family({what})\nexcept TypeError as e: raise tp.SettingError(str(e)[:80])")
+    for what in ("None", "5", "{}"):
+        yield Case(
+            f"register_family({what})",
+            code=f"try: tp.register_family({what})\nexcept TypeError as e: raise tp.SettingError(str(e)[:80])",
+        )
 
 
 def experiments() -> Iterator[Case]:
@@ -170,7 +231,6 @@ def experiments() -> Iterator[Case]:
                    + f"a = tp.locate(lm, task, **{{**small, '{name}': {plain}, 'out': 'o'}}); b = tp.locate(lm, task, **{{**small, '{name}': {given}, 'out': 'o'}})\n"
                    "assert a.rows.equals(b.rows)")  # fmt: skip
     wrong = {
-        "cuts twice": ("'cuts': [6, 6]", "cuts"),
         "shots of 0 beside others": ("'shots': [0, 2]", "shots"),
         "instruction of NumPy's": ("'instruction': np.bool_(True)", "instruction"),
         "shots of an empty array": ("'shots': np.array([])", "shots"),
@@ -184,7 +244,12 @@ def experiments() -> Iterator[Case]:
         "progress that is no function": ("'progress': 'x'", "progress"),
     }
     for name, (given, says) in wrong.items():
-        yield Case(f"locate with {name}", code=IDS + TASK + "open('mine.txt', 'w').close()\n" + call.format(given), says=says, seconds=10)
+        yield Case(
+            f"locate with {name}",
+            code=IDS + TASK + "open('mine.txt', 'w').close()\n" + call.format(given),
+            says=says,
+            seconds=10,
+        )
     yield Case("a progress that raises", exit=0, code=IDS + TASK + """
 class Mine(Exception): pass
 def tell(done, of): raise Mine
@@ -205,10 +270,42 @@ assert len(tp.locate(lm, task, **small, out='o').rows)
                + "import shutil; shutil.rmtree('o')\nrepr(r); r.rows; r.curve; r.points; r.report('a.html'); r.plot('a.pdf')")  # fmt: skip
     yield Case("a result that is pickled and copied", exit=0, code=IDS + result
                + "import pickle, copy\nassert pickle.loads(pickle.dumps(r)).rows.equals(r.rows) and copy.deepcopy(r).rows.equals(r.rows)")  # fmt: skip
-    yield Case("a result whose rows are changed", exit=0, code=IDS + result + "n = len(r.curve); r.rows['score'] = 99; assert r.curve['mean'].max() <= 1 and len(r.curve) == n")
-    for place in ("None", "5", "''", "'.'", "'/proc/x.html'", "'a\\0b.html'", "'x' * 300", "b'x'", "'mine/x.html'", "[]", "'p' * 5000"):
+    yield Case(
+        "a result whose rows are changed",
+        exit=0,
+        code=IDS
+        + result
+        + "n = len(r.curve); r.rows['score'] = 99; assert r.curve['mean'].max() <= 1 and len(r.curve) == n",
+    )
+    for place in (
+        "None",
+        "5",
+        "''",
+        "'.'",
+        "'/proc/x.html'",
+        "'a\\0b.html'",
+        "'x' * 300",
+        "b'x'",
+        "'mine/x.html'",
+        "[]",
+        "'p' * 5000",
+    ):
         yield Case(f"result.report({place})", code=IDS + result + f"open('mine', 'w').close(); r.report({place})")
-    for place in ("None", "5", "''", "'f'", "'f.exe'", "'f.'", "'.svg'", "'/proc/x.svg'", "'a\\0b.svg'", "'x' * 300 + '.svg'", "b'f.svg'", "'mine/f.svg'", "'o'"):
+    for place in (
+        "None",
+        "5",
+        "''",
+        "'f'",
+        "'f.exe'",
+        "'f.'",
+        "'.svg'",
+        "'/proc/x.svg'",
+        "'a\\0b.svg'",
+        "'x' * 300 + '.svg'",
+        "b'f.svg'",
+        "'mine/f.svg'",
+        "'o'",
+    ):
         yield Case(f"result.plot({place})", code=IDS + result + f"open('mine', 'w').close(); r.plot({place})")
     for place in ("pathlib.Path('f.svg')", "'F.SVG'", "'deep/er/f.png'"):
         yield Case(f"result.plot({place})", exit=0, code=IDS + result + f"assert r.plot({place}).is_file()")
@@ -218,7 +315,10 @@ assert len(tp.locate(lm, task, **small, out='o').rows)
     for name, verb in (
         ("compile_prompt", "tp.compile_prompt(lm, tp.task('lexicon:plural'), after=6)"),
         ("prompt.generate", "prompt.generate(['dog'])"),
-        ("locate", "tp.locate(lm, 'lexicon:plural' and tp.task('lexicon:plural'), items=1, seeds=1, cuts=[6], controls=False)"),
+        (
+            "locate",
+            "tp.locate(lm, 'lexicon:plural' and tp.task('lexicon:plural'), items=1, seeds=1, cuts=[6], controls=False)",
+        ),
         ("load_prompt", "tp.load_prompt('p', lm)"),
         ("models.check", "__import__('taskpoint.engine.check').engine.check.check(lm.model)"),
         ("bench", "tp.bench(lm, context=8, query=2, batch=1, new=2, rounds=1)"),
@@ -234,44 +334,117 @@ for n in (*range(3, 8), *range(34, 48)):
         except TypeError as error: raise tp.PlanError(str(error))
     raise AssertionError(f"silently cut, with {{n}} tokens")
 """)  # fmt: skip
-    for given in ("[]", "('dog',)", "(q for q in ['dog'])", "np.array(['dog'])", "['dog'], np.int64(5)", "['dog'] * 3, 5, np.int64(2)", "['dog'], 5, 10**9"):
+    for given in (
+        "[]",
+        "('dog',)",
+        "(q for q in ['dog'])",
+        "np.array(['dog'])",
+        "['dog'], np.int64(5)",
+        "['dog'] * 3, 5, np.int64(2)",
+        "['dog'], 5, 10**9",
+    ):
         yield Case(f"prompt.generate({given}), fine", exit=0, code=IDS + PROMPT + f"prompt.generate({given})")
-    for given in ("['\\ud800']", "['a\\0b' * 10**6]", "['dog'], 10**9", "['dog'], float('nan')", "{'dog'}", "['dog', b'dog']", "['   ']"):
+    for given in (
+        "['\\ud800']",
+        "['a\\0b' * 10**6]",
+        "['dog'], 10**9",
+        "['dog'], float('nan')",
+        "{'dog'}",
+        "['dog', b'dog']",
+        "['   ']",
+    ):
         yield Case(f"prompt.generate({given})", code=IDS + PROMPT + f"prompt.generate({given})", seconds=10)
-    yield Case("odd queries", exit=0, code=IDS + PROMPT + "assert len(prompt.generate(['a\\nb', '\\u2028x', 'e\\u0301', '🙂', '\\u202edog', 'Q: x\\nA: y', '\\t'  + 'x', 'a\\0b'])) == 8")
-    for given in ("after=np.int64(6)", "after=6, shots=np.int64(3)", "after=6, seed=np.int64(1)", "after=torch.tensor(6)", "after=6, hide='FTF'"):
-        yield Case(f"compile_prompt({given}), fine", exit=0, code=IDS + f"tp.compile_prompt(lm, tp.task('lexicon:plural'), {given}).save('p'); assert tp.load_prompt('p', lm).generate(['dog'])")
-    for given in ("after=6, hide='none'", "after=6, hide='query'", "after=6, hide=''", "after=6, shots=0", "after=6, shots=10**6", "after=6, template='evil'"):
-        yield Case(f"compile_prompt({given})", code=IDS + f"tp.compile_prompt(lm, tp.task('lexicon:plural'), {given})", seconds=10)
-    yield Case("a compiled prompt whose model was trained further", says="", code=IDS + PROMPT + "prompt.save('p'); lm.model.model.layers[3].mlp.up_proj.weight.data += 0.1; tp.load_prompt('p', lm)")
+    yield Case(
+        "odd queries",
+        exit=0,
+        code=IDS
+        + PROMPT
+        + "assert len(prompt.generate(['a\\nb', '\\u2028x', 'e\\u0301', '🙂', '\\u202edog', 'Q: x\\nA: y', '\\t'  + 'x', 'a\\0b'])) == 8",
+    )
+    for given in (
+        "after=np.int64(6)",
+        "after=6, shots=np.int64(3)",
+        "after=6, seed=np.int64(1)",
+        "after=torch.tensor(6)",
+        "after=6, hide='FTF'",
+    ):
+        yield Case(
+            f"compile_prompt({given}), fine",
+            exit=0,
+            code=IDS
+            + f"tp.compile_prompt(lm, tp.task('lexicon:plural'), {given}).save('p'); assert tp.load_prompt('p', lm).generate(['dog'])",
+        )
+    for given in (
+        "after=6, hide='none'",
+        "after=6, hide='query'",
+        "after=6, hide=''",
+        "after=6, shots=0",
+        "after=6, shots=10**6",
+        "after=6, template='evil'",
+    ):
+        yield Case(
+            f"compile_prompt({given})",
+            code=IDS + f"tp.compile_prompt(lm, tp.task('lexicon:plural'), {given})",
+            seconds=10,
+        )
+    yield Case(
+        "a compiled prompt whose model was trained further",
+        says="",
+        code=IDS
+        + PROMPT
+        + "prompt.save('p'); lm.model.model.layers[3].mlp.up_proj.weight.data += 0.1; tp.load_prompt('p', lm)",
+    )
     yield Case("prompt.save over itself, and by other kinds of paths", exit=0,
                code=IDS + PROMPT + "prompt.save('p'); prompt.save(pathlib.Path('p')); prompt.save(type('P', (), {'__fspath__': lambda self: 'p'})()); assert tp.load_prompt(pathlib.Path('p'), lm)")  # fmt: skip
-    yield Case("prompt.save over the user's", code=IDS + PROMPT + "open('p', 'w').write('mine')\ntry: prompt.save('p')\nfinally: assert open('p').read() == 'mine'", says="p")
+    yield Case(
+        "prompt.save over the user's",
+        code=IDS
+        + PROMPT
+        + "open('p', 'w').write('mine')\ntry: prompt.save('p')\nfinally: assert open('p').read() == 'mine'",
+        says="p",
+    )
     for hidden in ("examples[", "examples[9999999999999999999999]", "examples[1:0]", "examples[::0]", "examples[x]", "examples[1_0]", "examples[[0]]",
                    "examples[0][1]", "examples[ 0 ]]", "examples,,query", ",", " ", "examples.evil", "examples.answers.answers", "examples--answers", "ｅxamples",
                    "FTFT", "FFF,FTF", "none,none", "examples[0:1:2:3]", "examples[-9]", "a" * 10**5, "examples," * 10**4, "examples[" + "9" * 5_000 + "]",
                    "examples[" + "[" * 10**4, "query-questions-delimiters", "examples\0", "examples;query", "EXAMPLES[+]", "examples[:-9]"):  # fmt: skip
-        yield Case(f"hide {hidden[:24]!r} of {len(hidden)}", code=TASK + f"tp.locate(lm, task, hide={hidden!r}, **small)", says="hide", seconds=6)
+        yield Case(
+            f"hide {hidden[:24]!r} of {len(hidden)}",
+            code=TASK + f"tp.locate(lm, task, hide={hidden!r}, **small)",
+            says="hide",
+            seconds=6,
+        )
     for hidden in (" EXAMPLES ", "examples[-1]", "examples[99:],examples", "examples[:]", "FtF", "examples[１]", "examples\n,\tquery", "examples[::-1]", "examples,examples",
                    "examples[0:99999999999999999999999]"):  # fmt: skip
         picks_none = hidden == "examples[99:],examples"
-        yield Case(f"hide {hidden!r}, fine", exit=2 if picks_none else 0, code=TASK + f"tp.locate(lm, task, hide={hidden!r}, **small)")
+        yield Case(
+            f"hide {hidden!r}, fine",
+            exit=2 if picks_none else 0,
+            code=TASK + f"tp.locate(lm, task, hide={hidden!r}, **small)",
+        )
     for spec in ("lexicon:", "lexicon:plural:past", " lexicon", "LEXICON", "lexicon\n", "words:", "words: ", "pairs:\0", "prompts:.", "tatoeba:/", "words:/dev/zero",
                  "words:/dev/null", "tatoeba:.:eng-eng", "x" * 10**6, "lexicon:" + "x" * 10**5, "words:" + "x" * 5_000, "words:~nobody/x", "😀", "a\0b", "evil:\n\n"):  # fmt: skip
         yield Case(f"task({spec[:24]!r}) of {len(spec)}", code=f"tp.task({spec!r})", seconds=6)
     for metric in ("", " ", "exact:", "exact:lc:lc", "bleu::", "bleu:evil", "bleu:13a:zh", "chrf:13a", "chrf+", "chrf+++", "EXACT", "lc", ":lc", "exact\n", "x" * 10**6,
                    "bleu:" + "x" * 10**5, "bleu:lc:13a"):  # fmt: skip
-        yield Case(f"metric {metric[:20]!r} of {len(metric)}", code=f"tp.task('lexicon:plural', metric={metric!r})", seconds=6)
+        yield Case(
+            f"metric {metric[:20]!r} of {len(metric)}", code=f"tp.task('lexicon:plural', metric={metric!r})", seconds=6
+        )
     for what in ("5", "[]", "b'exact'", "True"):
         yield Case(f"metric {what}", code=f"tp.task('lexicon:plural', metric={what})", says="metric")
-        yield Case(f"instruction {what}", code=f"open('w.json', 'w').write('[{{\"input\": \"a\", \"output\": \"b\"}}]'); tp.task('words:w.json', instruction={what})", says="instruction")
+        yield Case(
+            f"instruction {what}",
+            code=f"open('w.json', 'w').write('[{{\"input\": \"a\", \"output\": \"b\"}}]'); tp.task('words:w.json', instruction={what})",
+            says="instruction",
+        )
     for name in ("../lexicon", "lexicon/", "./lexicon", "LEXICON", "lexicon\0", "x" * 5_000, "~", "~nobody", "/dev/null", "/proc/self", "https://evil/x", "a/b/c", "-x", "a b/c",
                  "..", ".", "/", "\n"):  # fmt: skip
         yield Case(f"load({name[:16]!r}) of {len(name)}", code=f"tp.load({name!r})", seconds=6)
     yield Case("load with evil arguments", code="tp.load(evil=5)")
     yield Case("load with a config in words", code="tp.load(config='x')")
     yield Case("load with an attention of nobody's", code="tp.load(attn_implementation='evil')")
-    yield Case("bench of nothing", code="try: tp.bench(None)\nexcept TypeError as e: raise tp.SettingError(str(e)[:80])")
+    yield Case(
+        "bench of nothing", code="try: tp.bench(None)\nexcept TypeError as e: raise tp.SettingError(str(e)[:80])"
+    )
 
 
 CALLS: tuple[Case, ...] = (*engine(), *experiments())

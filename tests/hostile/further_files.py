@@ -1,5 +1,7 @@
 """Hostile places, run folders, compiled prompts and models: the second round's files."""
 
+# ruff: noqa: E501 (a case is one row of a table)
+
 from __future__ import annotations
 
 import hashlib
@@ -19,7 +21,21 @@ COMPILE = ("compile", "--task", "lexicon:plural", "--after", "6", "--out")
 GENERATE = ("generate", "--prompt", "prompt.safetensors", "--query", "dog")
 REPORT = ("report", "run")
 OWN = ("locate", "model", *LOCATE[1:])
-BENCH = ("bench", "--shape", "llama:2x16", "--context", "8", "--query", "2", "--batch", "1", "--new", "2", "--rounds", "1")
+BENCH = (
+    "bench",
+    "--shape",
+    "llama:2x16",
+    "--context",
+    "8",
+    "--query",
+    "2",
+    "--batch",
+    "1",
+    "--new",
+    "2",
+    "--rounds",
+    "1",
+)
 PRETRAIN = ("pretrain", "lexicon", "--steps", "1")
 
 Prepare = Callable[[Path], object]
@@ -78,7 +94,12 @@ def replaced(name: str, by: str) -> Prepare:
 
 
 def places() -> Iterator[Case]:
-    writers = {"locate": (*LOCATE, "--out"), "bench": (*BENCH, "--out"), "compile": COMPILE, "pretrain": (*PRETRAIN, "--out")}
+    writers = {
+        "locate": (*LOCATE, "--out"),
+        "bench": (*BENCH, "--out"),
+        "compile": COMPILE,
+        "pretrain": (*PRETRAIN, "--out"),
+    }
     mine = {"mine": "mine"}
     for verb, argv in writers.items():
         for name, place, prepare in (
@@ -137,7 +158,17 @@ def places() -> Iterator[Case]:
         for by in ("folder", "loop", "fifo"):
             yield Case(f"a {name} that is a {by}, report", REPORT, needs=("run",), seconds=3, prepare=replaced(f"run/{name}", by),
                        exit=2 if by == "folder" else 0, says=name if by == "folder" else "")  # fmt: skip
-    for place in ("no/such/folder/f.svg", "mine/f.svg", "x" * 300 + ".svg", "f", "f.", ".svg", "f.exe", "f.SVG", "f.pdf.gz"):
+    for place in (
+        "no/such/folder/f.svg",
+        "mine/f.svg",
+        "x" * 300 + ".svg",
+        "f",
+        "f.",
+        ".svg",
+        "f.exe",
+        "f.SVG",
+        "f.pdf.gz",
+    ):
         works = place in ("no/such/folder/f.svg", "f.SVG")
         yield Case(f"a figure at {place[:24]}", (*REPORT, "--figure", place), needs=("run",), prepare=written(mine="mine"),
                    exit=0 if works else 2,
@@ -194,7 +225,9 @@ def beside(key: str, **values: Any) -> Prepare:
         table = pq.ParquetFile(next(rows.glob("*.parquet"))).read()
         for name, value in values.items():
             field = table.schema.field(name)
-            table = table.set_column(table.schema.get_field_index(name), field, pa.array([value] * len(table), field.type))
+            table = table.set_column(
+                table.schema.get_field_index(name), field, pa.array([value] * len(table), field.type)
+            )
         name = f"x-{hashlib.sha256(key.encode()).hexdigest()[:16]}.parquet"
         pq.write_table(table.replace_schema_metadata({**table.schema.metadata, b"taskpoint.key": b"x"}), rows / name)
 
@@ -206,7 +239,11 @@ def some_part(act: Callable[[Path], object]) -> Prepare:
 
 
 def runs() -> Iterator[Case]:
-    both = {"report": REPORT, "continued": (*LOCATE, "--out", "run"), "compiled": ("compile", "--from", "run", "--out", "p.safetensors")}
+    both = {
+        "report": REPORT,
+        "continued": (*LOCATE, "--out", "run"),
+        "compiled": ("compile", "--from", "run", "--out", "p.safetensors"),
+    }
     spoilt: dict[str, Prepare] = {
         f"truncated to {keep}": some_part(lambda path, keep=keep: path.write_bytes(path.read_bytes()[:keep]))
         for keep in (0, 1, 4, 8, 100, 3_000, -1, -4, -8, -500)
@@ -254,20 +291,44 @@ def runs() -> Iterator[Case]:
     }  # fmt: skip
     for name, prepare in spoilt.items():
         for verb, argv in both.items():
-            if verb == "report" or name.startswith(("truncated to 100", "with a score of NaN", "with a cut of 99", "that is a", "with the same", "without rows")):  # noqa: E501
-                yield Case(f"a part {name}, {verb}", argv, needs=("run",), says="run" if "without rows" in name else "rows", prepare=prepare, seconds=3)
+            if verb == "report" or name.startswith(
+                (
+                    "truncated to 100",
+                    "with a score of NaN",
+                    "with a cut of 99",
+                    "that is a",
+                    "with the same",
+                    "without rows",
+                )
+            ):
+                yield Case(
+                    f"a part {name}, {verb}",
+                    argv,
+                    needs=("run",),
+                    says="run" if "without rows" in name else "rows",
+                    prepare=prepare,
+                    seconds=3,
+                )
     yield Case("a part missing in the middle, report", ("report", "wide"), needs=("wide",), exit=0,
                prepare=lambda folder: sorted((folder / "wide" / "rows").glob("*seed=0*"))[0].unlink(),
                look=lambda _, out: None if any(word in out for word in ("missing", "of 2 seeds", "not finished", "not complete")) else "does not say so")  # fmt: skip
     yield Case("all parts missing, report", REPORT, needs=("run",), says="run", prepare=some_part(Path.unlink))
-    yield Case("all parts missing, compiled", both["compiled"], needs=("run",), says="run", prepare=some_part(Path.unlink))
+    yield Case(
+        "all parts missing, compiled", both["compiled"], needs=("run",), says="run", prepare=some_part(Path.unlink)
+    )
     yield Case("all parts missing, continued", both["continued"], needs=("run",), exit=0, prepare=some_part(Path.unlink),
                look=lambda folder, _: None if list((folder / "run" / "rows").glob("*.parquet")) else "no rows")  # fmt: skip
-    for column_, text in (("text", "\x1b[31mred\x07\x1b]0;x\x07\u202e\u2028\0"), ("query", "\x1b[2Jx"), ("reference", "\x9b31m")):
+    for column_, text in (
+        ("text", "\x1b[31mred\x07\x1b]0;x\x07\u202e\u2028\0"),
+        ("query", "\x1b[2Jx"),
+        ("reference", "\x9b31m"),
+    ):
         yield Case(f"control characters in the column {column_}", REPORT, needs=("run",), exit=0, without="\x1b[31m",
                    prepare=column(column_, lambda values, text=text: [text] * len(values)),
                    look=lambda _, out: "ESC on the terminal" if "\x1b" in out or "\x9b" in out else None)  # fmt: skip
-    yield Case("the text of another alphabet, 1 MB", REPORT, needs=("run",), exit=0, prepare=column("text", one("я" * 500_000)))
+    yield Case(
+        "the text of another alphabet, 1 MB", REPORT, needs=("run",), exit=0, prepare=column("text", one("я" * 500_000))
+    )
 
     def config(change: Callable[[dict[str, Any]], object] | Callable[[bytes], bytes], raw: bool = False) -> Prepare:
         def act(data: bytes) -> bytes:
@@ -283,8 +344,20 @@ def runs() -> Iterator[Case]:
     for value in (1.5, "1", -1, 2**70, None, [], True, 0, "x" * 2_000):
         yield Case(f"a run whose schema is {str(value)[:8]!r} as {type(value).__name__}", REPORT, needs=("run",), says="config.json",
                    prepare=config(lambda told, value=value: told.update(schema=value)))  # fmt: skip
-    yield Case("a run without schema", REPORT, needs=("run",), says="config.json", prepare=config(lambda told: told.pop("schema")))
-    yield Case("a run without versions", REPORT, needs=("run",), says="config.json", prepare=config(lambda told: told.pop("versions")))
+    yield Case(
+        "a run without schema",
+        REPORT,
+        needs=("run",),
+        says="config.json",
+        prepare=config(lambda told: told.pop("schema")),
+    )
+    yield Case(
+        "a run without versions",
+        REPORT,
+        needs=("run",),
+        says="config.json",
+        prepare=config(lambda told: told.pop("versions")),
+    )
     raws: dict[str, tuple[Callable[[bytes], bytes], int]] = {
         "with a byte order mark": (lambda data: b"\xef\xbb\xbf" + data, 0),
         "with CRLF": (lambda data: data.replace(b"\n", b"\r\n"), 0),
@@ -304,9 +377,31 @@ def runs() -> Iterator[Case]:
             yield Case(f"a config.json {name}, {verb}", both[verb], needs=("run",), exit=exit_, says="config.json" if exit_ else "",
                        prepare=config(raw, raw=True))  # fmt: skip
     for kind in ("bench", "generate", "", "locate ", "../x", "x" * 3_000):
-        yield Case(f"a run of the kind {kind[:10]!r}", REPORT, needs=("run",), prepare=config(lambda told, kind=kind: told.update(kind=kind)))
-    for where in (".", "/", "/etc", "run/rows", "run/config.json", "prompt.safetensors", "q.jsonl", "\0", "", "x" * 5_000, "run\n"):
-        yield Case(f"report of {where[:20]!r}", ("report", where), needs=("run", "prompt.safetensors"), prepare=written(q_jsonl='"x"\n'))
+        yield Case(
+            f"a run of the kind {kind[:10]!r}",
+            REPORT,
+            needs=("run",),
+            prepare=config(lambda told, kind=kind: told.update(kind=kind)),
+        )
+    for where in (
+        ".",
+        "/",
+        "/etc",
+        "run/rows",
+        "run/config.json",
+        "prompt.safetensors",
+        "q.jsonl",
+        "\0",
+        "",
+        "x" * 5_000,
+        "run\n",
+    ):
+        yield Case(
+            f"report of {where[:20]!r}",
+            ("report", where),
+            needs=("run", "prompt.safetensors"),
+            prepare=written(q_jsonl='"x"\n'),
+        )
     for where in (".", "bench", "run/rows", "prompt.safetensors", "\0", "", "x" * 5_000):
         yield Case(f"compile --from {where[:20]!r}", ("compile", "--from", where, "--out", "p.safetensors"),
                    needs=("bench", "run", "prompt.safetensors"), look=absent("p.safetensors"))  # fmt: skip
@@ -443,14 +538,25 @@ def compiled() -> Iterator[Case]:
     for name, prepare in spoilt.items():
         yield Case(f"a compiled prompt {name}", GENERATE, needs=("prompt.safetensors",), prepare=prepare, seconds=3,
                    exit=0 if name in fine else 2)  # fmt: skip
-    for name in ("truncated to 9", "whose header says 1152921504606846976 bytes", "that is a FIFO", "with after = 17", "with tokens as floats"):
+    for name in (
+        "truncated to 9",
+        "whose header says 1152921504606846976 bytes",
+        "that is a FIFO",
+        "with after = 17",
+        "with tokens as floats",
+    ):
         yield Case(f"a compiled prompt {name}, load_prompt", needs=("prompt.safetensors",), prepare=spoilt[name], seconds=3,
                    code="tp.load_prompt('prompt.safetensors', lm).generate(['dog'])")  # fmt: skip
         yield Case(f"a compiled prompt {name}, report", ("report", "prompt.safetensors"), needs=("prompt.safetensors",), seconds=3,
                    prepare=spoilt[name])  # fmt: skip
     yield Case("the weights of a model as a compiled prompt", ("generate", "--prompt", "model/model.safetensors", "--query", "dog"),
                needs=("model",), says="no compiled prompt")  # fmt: skip
-    yield Case("compile over the weights of a model", (*COMPILE, "model/model.safetensors"), needs=("model",), says="no compiled prompt")
+    yield Case(
+        "compile over the weights of a model",
+        (*COMPILE, "model/model.safetensors"),
+        needs=("model",),
+        says="no compiled prompt",
+    )
     yield Case("compile over a damaged compiled prompt", (*COMPILE, "prompt.safetensors"), needs=("prompt.safetensors",),
                prepare=spoilt["truncated to 100000"])  # fmt: skip
 
@@ -519,7 +625,9 @@ def models() -> Iterator[Case]:
     }
     for key, values in wrong.items():
         for value in values:
-            yield Case(f"a model whose {key} is {value!r}", OWN, needs=needs, says="model", prepare=configured(**{key: value}))
+            yield Case(
+                f"a model whose {key} is {value!r}", OWN, needs=needs, says="model", prepare=configured(**{key: value})
+            )
     for key, value in (
         ("max_position_embeddings", None), ("eos_token_id", []), ("eos_token_id", [1, 2]), ("eos_token_id", None),
         ("pad_token_id", None), ("pad_token_id", -1), ("architectures", []), ("architectures", None), ("transformers_version", "999"),
@@ -530,7 +638,14 @@ def models() -> Iterator[Case]:
                    prepare=all_of(evil_code, configured(**{key: value})))  # fmt: skip
     yield Case("a model of an unknown type with code of its own", OWN, needs=needs, look=absent("evil_was_here"),
                prepare=all_of(evil_code, configured(model_type="evil", auto_map={"AutoConfig": "evil.Evil", "AutoModelForCausalLM": "evil.Evil"})))  # fmt: skip
-    yield Case("weights that are a pickle with code", OWN, needs=needs, says="model", prepare=unpickled, look=absent("evil_was_here"))
+    yield Case(
+        "weights that are a pickle with code",
+        OWN,
+        needs=needs,
+        says="model",
+        prepare=unpickled,
+        look=absent("evil_was_here"),
+    )
     for name in ("config.json", "generation_config.json", "tokenizer_config.json", "tokenizer.json"):
         for what, change in (
             ("empty", lambda data: b""),
@@ -542,10 +657,23 @@ def models() -> Iterator[Case]:
         ):
             if name == "config.json" and what in ("nested deep", "no UTF-8"):
                 continue
-            yield Case(f"a model's {name} that is {what}", OWN, needs=needs, says="model", prepare=bytes_of(f"model/{name}", change))
+            yield Case(
+                f"a model's {name} that is {what}",
+                OWN,
+                needs=needs,
+                says="model",
+                prepare=bytes_of(f"model/{name}", change),
+            )
     for name in ("model.safetensors", "tokenizer.json", "config.json"):
         for by in ("nothing", "folder", "loop", "fifo"):
-            yield Case(f"a model's {name} that is {by}", OWN, needs=needs, says="model", prepare=replaced(f"model/{name}", by), seconds=3)
+            yield Case(
+                f"a model's {name} that is {by}",
+                OWN,
+                needs=needs,
+                says="model",
+                prepare=replaced(f"model/{name}", by),
+                seconds=3,
+            )
     for keep in (0, 7, 8, 1_000, 100_000, -1):
         yield Case(f"weights truncated to {keep}", OWN, needs=needs, says="model", seconds=3,
                    prepare=bytes_of("model/model.safetensors", lambda data, keep=keep: data[:keep]))  # fmt: skip
@@ -553,9 +681,26 @@ def models() -> Iterator[Case]:
                prepare=bytes_of("model/model.safetensors", lambda data: struct.pack("<Q", 2**60) + data[8:]))  # fmt: skip
     name = "model.layers.3.mlp.up_proj.weight"
     yield Case("a weight missing", OWN, needs=needs, says=name, prepare=weights(lambda found: found.pop(name)))
-    yield Case("a weight of another shape", OWN, needs=needs, says=name, prepare=weights(lambda found: found.update({name: found[name][:-1].clone()})))
-    yield Case("a weight as whole numbers", OWN, needs=needs, prepare=weights(lambda found: found.update({name: found[name].long()})))
-    yield Case("a weight more", OWN, needs=needs, exit=0, prepare=weights(lambda found: found.update({"evil.weight": found[name].clone()})))
+    yield Case(
+        "a weight of another shape",
+        OWN,
+        needs=needs,
+        says=name,
+        prepare=weights(lambda found: found.update({name: found[name][:-1].clone()})),
+    )
+    yield Case(
+        "a weight as whole numbers",
+        OWN,
+        needs=needs,
+        prepare=weights(lambda found: found.update({name: found[name].long()})),
+    )
+    yield Case(
+        "a weight more",
+        OWN,
+        needs=needs,
+        exit=0,
+        prepare=weights(lambda found: found.update({"evil.weight": found[name].clone()})),
+    )
     for key, value in (("chat_template", 5), ("chat_template", "{% if"), ("chat_template", "{{ evil() }}"), ("chat_template", ""),
                        ("chat_template", "{{ ''.__class__.__mro__ }}"), ("chat_template", ["x"])):  # fmt: skip
         yield Case(f"a chat_template of {value!r}", (*OWN, "--template", "chat"), needs=needs, says="template",
@@ -573,8 +718,20 @@ def models() -> Iterator[Case]:
                    exit=0 if key in ("max_new_tokens", "num_beams") else 2, says="")  # fmt: skip
     for verb in (("models", "--check", "model"), ("bench", "model", "--context", "8", "--batch", "1", "--rounds", "1"),
                  ("compile", "--model", "model", *COMPILE[1:], "p.safetensors")):  # fmt: skip
-        for key, value in (("model_type", "bert"), ("hidden_size", "x"), ("num_hidden_layers", 13), ("vocab_size", 0), ("head_dim", 7)):
-            yield Case(f"a model whose {key} is {value!r}, {verb[0]}", verb, needs=needs, says="model", prepare=configured(**{key: value}))
+        for key, value in (
+            ("model_type", "bert"),
+            ("hidden_size", "x"),
+            ("num_hidden_layers", 13),
+            ("vocab_size", 0),
+            ("head_dim", 7),
+        ):
+            yield Case(
+                f"a model whose {key} is {value!r}, {verb[0]}",
+                verb,
+                needs=needs,
+                says="model",
+                prepare=configured(**{key: value}),
+            )
 
 
 FILES: tuple[Case, ...] = (*places(), *runs(), *compiled(), *models())

@@ -1,5 +1,7 @@
 """Hostile task files, query files, options and environments: the second round's texts."""
 
+# ruff: noqa: E501 (a case is one row of a table)
+
 from __future__ import annotations
 
 import json
@@ -7,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from arena import Case
-from further_files import COMPILE, GENERATE, all_of, replaced
+from further_files import COMPILE, GENERATE, replaced
 from named import LOCATE, SMALL, written
 
 FEW = ("--shots", "1", *SMALL)
@@ -43,7 +45,18 @@ def task_files() -> Iterator[Case]:
         "of one record many times": ("cat\tcats\n" * 50, "t.tsv", 2),
         "with inputs that differ in case": ("cat\tcats\nCAT\tCATS\nCat\tCats\n", "t.tsv", 2),
         "of 100,000 columns": (("x\t" * 100_000 + "\n") * 3, "t.tsv", 2),
-        "of 100,000 names": ("input,output," + ",".join(f"c{n}" for n in range(100_000)) + "\n" + "a,b" + ",x" * 100_000 + "\nc,d" + ",x" * 100_000 + "\n", "t.csv", 0),
+        "of 100,000 names": (
+            "input,output,"
+            + ",".join(f"c{n}" for n in range(100_000))
+            + "\n"
+            + "a,b"
+            + ",x" * 100_000
+            + "\nc,d"
+            + ",x" * 100_000
+            + "\n",
+            "t.csv",
+            0,
+        ),
         "with a name twice": ("input,input,output\na,b,c\nd,e,f\n", "t.csv", 2),
         "with a header alone": ("input\toutput\n", "t.tsv", 2),
         "with the header twice": ("input\toutput\ninput\toutput\n" + TSV, "t.tsv", 0),
@@ -118,7 +131,13 @@ def task_files() -> Iterator[Case]:
                        "".join(f"word{n}\tx{n}\n" for n in range(100_000)) if kind == "pairs"
                        else json.dumps([{"input": f"w{n}", "output": "x"} for n in range(100_000)]) if kind == "words"
                        else PROMPT_LINE * 20_000))  # fmt: skip
-    for name, text in (("with a newline", "a\nb"), ("with ESC", "\x1b[31mx"), ("of an emoji", "🙂"), ("with NUL by escape", "x\u2028y"), ("with marks of direction", "\u202ex")):
+    for name, text in (
+        ("with a newline", "a\nb"),
+        ("with ESC", "\x1b[31mx"),
+        ("of an emoji", "🙂"),
+        ("with NUL by escape", "x\u2028y"),
+        ("with marks of direction", "\u202ex"),
+    ):
         yield Case(f"an instruction {name}", ("locate", "--task", "pairs:t.tsv", "--task-instruction", text, "--instruction", "yes", *FEW), exit=0,
                    prepare=written(t_tsv=TSV), without="\x1b[31m")  # fmt: skip
     for name, text in (("of 100 kB", "word " * 20_000), ("of blanks", " \n "), ("of nothing", "")):
@@ -142,7 +161,12 @@ def task_files() -> Iterator[Case]:
         yield Case(f"queries that are a {by}", ("generate", "--prompt", "prompt.safetensors", "--queries", "q.jsonl"), says="q.jsonl", seconds=2,
                    needs=("prompt.safetensors",), prepare=replaced("q.jsonl", by))  # fmt: skip
     answers = '{"query": "dog", "answer": "x"}\n'
-    for name, text in (("another query's", answers.replace("dog", "cat")), ("no JSON", "x\n"), ("more than there are", answers * 3), ("without answer", '{"query": "dog"}\n')):
+    for name, text in (
+        ("another query's", answers.replace("dog", "cat")),
+        ("no JSON", "x\n"),
+        ("more than there are", answers * 3),
+        ("without answer", '{"query": "dog"}\n'),
+    ):
         yield Case(f"answers continued that are {name}", ("generate", "--prompt", "prompt.safetensors", "--queries", "q.jsonl", "--out", "a.jsonl"), says="a.jsonl",
                    needs=("prompt.safetensors",), prepare=written(q_jsonl='"dog"\n', a_jsonl=text),
                    look=lambda folder, _, text=text: None if (folder / "a.jsonl").read_text() == text else "changed")  # fmt: skip
@@ -172,14 +196,61 @@ def options() -> Iterator[Case]:
     )
     for base, names, needs in numbers:
         for name in names:
-            for value in ("1e3", "0x10", "inf", "nan", "1.5", "", " ", "1,000", "1 000", "--5", "五", "６", "٦", "½", "²", "1\0"):
-                yield Case(f"{base[0]} {name} {value!r}", (*base, name, value), says=name.strip("-"), needs=needs, seconds=5)
+            for value in (
+                "1e3",
+                "0x10",
+                "inf",
+                "nan",
+                "1.5",
+                "",
+                " ",
+                "1,000",
+                "1 000",
+                "--5",
+                "五",
+                "６",
+                "٦",
+                "½",
+                "²",
+                "1\0",
+            ):
+                yield Case(
+                    f"{base[0]} {name} {value!r}", (*base, name, value), says=name.strip("-"), needs=needs, seconds=5
+                )
     for value in ("0_6", "+6", " 6 ", "006", "6\n"):
-        yield Case(f"locate --items {value!r} means 6", (*LOCATE, "--items", value), exit=0,
-                   look=items_of(6))
-    for value in ("6,", ",6", "6,,7", "6;7", "6-7", "[6]", "6.0", "six", "all,6", "bisect,6", "ALL", "", " ", "6,99", "-1", "0x6"):
+        yield Case(f"locate --items {value!r} means 6", (*LOCATE, "--items", value), exit=0, look=items_of(6))
+    for value in (
+        "6,",
+        ",6",
+        "6,,7",
+        "6;7",
+        "6-7",
+        "[6]",
+        "6.0",
+        "six",
+        "all,6",
+        "bisect,6",
+        "ALL",
+        "",
+        " ",
+        "6,99",
+        "-1",
+        "0x6",
+    ):
         yield Case(f"locate --cuts {value!r}", (*locate, *SMALL[:4], f"--cuts={value}"), says="cuts")
-    for given in ("--evil", "--evil=5", "-x", "--", "--shot=5", "--seed 5", "extra words here", "--no-seeds", "--help=5", "--controls=yes", "--fresh=1"):
+    for given in (
+        "--evil",
+        "--evil=5",
+        "-x",
+        "--",
+        "--shot=5",
+        "--seed 5",
+        "extra words here",
+        "--no-seeds",
+        "--help=5",
+        "--controls=yes",
+        "--fresh=1",
+    ):
         yield Case(f"locate {given}", (*LOCATE, *(given.split(" ") if given != "--" else ("--", "a", "b"))))
     for verb in ("evil", "LOCATE", "", " ", "locate\n", "--version=5", "../locate", "\0", "🙂", "x" * 50_000):
         yield Case(f"the verb {verb[:20]!r} of {len(verb)}", (verb,))
@@ -195,9 +266,22 @@ def options() -> Iterator[Case]:
     yield Case("locate --items 3 --items 6", (*LOCATE, "--items", "3", "--items", "6"), exit=0, look=items_of(6))
     for name in ("--query", ""), ("--query", " "), ("--query", "\udcff"):
         yield Case(f"generate {name[0]} {name[1]!r}", (*GENERATE[:3], *name), needs=("prompt.safetensors",))
-    yield Case("generate --query of a million letters", (*GENERATE[:3], "--query", "x" * 100_000), needs=("prompt.safetensors",), seconds=6)
-    yield Case("generate --query of control characters", (*GENERATE[:3], "--query", "\x1b[31mx\ny"), needs=("prompt.safetensors",), exit=0, without="\x1b[31m")
-    yield Case("an error that names control characters", ("locate", "--task", "\x1b[31m\x07evil\r\x9b2J"), without="\x1b[31m")
+    yield Case(
+        "generate --query of a million letters",
+        (*GENERATE[:3], "--query", "x" * 100_000),
+        needs=("prompt.safetensors",),
+        seconds=6,
+    )
+    yield Case(
+        "generate --query of control characters",
+        (*GENERATE[:3], "--query", "\x1b[31mx\ny"),
+        needs=("prompt.safetensors",),
+        exit=0,
+        without="\x1b[31m",
+    )
+    yield Case(
+        "an error that names control characters", ("locate", "--task", "\x1b[31m\x07evil\r\x9b2J"), without="\x1b[31m"
+    )
     yield Case("a model that names control characters", ("locate", "\x1b[31m\x07evil\r\x9b2J"), without="\x1b[31m")
     yield Case("an option that names control characters", ("locate", "--\x1b[31m\x07evil"), without="\x1b[31m")
     yield Case("a folder that names control characters", ("report", "\x1b[31m\x07evil"), without="\x1b[31m")
@@ -229,20 +313,40 @@ def environments() -> Iterator[Case]:
         ("output in ASCII", "PYTHONIOENCODING=ascii LC_ALL=C PYTHONUTF8=0 exec $T report run", 0, ""),
         ("output in Latin-1", "PYTHONIOENCODING=latin-1 exec $T report run", 0, ""),
         ("an error in ASCII", "PYTHONIOENCODING=ascii exec $T locate --task 'évil🙂'", 2, "vil"),
-        ("an answer in ASCII", "PYTHONIOENCODING=ascii:strict exec $T generate --prompt prompt.safetensors --query '🙂é'", 0, ""),
+        (
+            "an answer in ASCII",
+            "PYTHONIOENCODING=ascii:strict exec $T generate --prompt prompt.safetensors --query '🙂é'",
+            0,
+            "",
+        ),
         ("no locale", "env -i PATH=$PATH PYTHONPATH=$PYTHONPATH $T report run", 0, ""),
         ("a locale of nobody's", "LC_ALL=evil.EVIL LANG=evil exec $T report run", 0, ""),
         ("threads in words", "OMP_NUM_THREADS=abc exec $T generate --prompt prompt.safetensors --query dog", 0, ""),
         ("threads of 0", "OMP_NUM_THREADS=0 exec $T generate --prompt prompt.safetensors --query dog", 0, ""),
         ("a folder that was removed, tasks", "mkdir gone; cd gone; rmdir ../gone; exec $T tasks", 0, ""),
-        ("a folder that was removed, locate", "mkdir gone; cd gone; rmdir ../gone; exec $T locate --task lexicon:plural --seeds 1 --items 6 --cuts 6 --no-controls", 2, "cannot be written"),
+        (
+            "a folder that was removed, locate",
+            "mkdir gone; cd gone; rmdir ../gone; exec $T locate --task lexicon:plural --seeds 1 --items 6 --cuts 6 --no-controls",
+            2,
+            "cannot be written",
+        ),
         ("an umask of everything", "umask 777; exec $T report run --figure f.svg", 0, ""),
         ("12 open files", "ulimit -n 12; exec $T tasks", 0, ""),
         ("a warning filter of errors", "PYTHONWARNINGS=error exec $T tasks", 0, ""),
         ("optimised Python", "PYTHONOPTIMIZE=2 exec $T report run", 0, ""),
         ("development mode", "PYTHONDEVMODE=1 exec $T tasks", 0, ""),
-        ("modules of the same names here", "echo 'raise SystemExit(7)' > rich.py; echo 'raise SystemExit(7)' > typer.py; PYTHONSAFEPATH=1 exec $T tasks", 0, ""),
-        ("a filesystem in ASCII", "LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0 exec $T report run --figure 'é.svg'", 0, ""),
+        (
+            "modules of the same names here",
+            "echo 'raise SystemExit(7)' > rich.py; echo 'raise SystemExit(7)' > typer.py; PYTHONSAFEPATH=1 exec $T tasks",
+            0,
+            "",
+        ),
+        (
+            "a filesystem in ASCII",
+            "LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0 exec $T report run --figure 'é.svg'",
+            0,
+            "",
+        ),
         ("a result with a name of a device's", "exec $T report run --figure /dev/stdout.svg", 2, "svg"),
     )
     for name, script, exit_, says in shell:
@@ -252,7 +356,11 @@ def environments() -> Iterator[Case]:
                "assert len(tp.locate(lm, tp.task('lexicon:plural'), items=6, seeds=1, cuts=[6], controls=False, out='o').rows)")  # fmt: skip
     yield Case("no open file more, locate", code="import resource, os\ntask = tp.task('lexicon:plural')\nn = os.dup(0); os.close(n); resource.setrlimit(resource.RLIMIT_NOFILE, (n, n))\n"
                "tp.locate(lm, task, items=6, seeds=1, cuts=[6], controls=False, out='o')", says="o")  # fmt: skip
-    yield Case("a folder that is removed on the way", code="import shutil\ntp.locate(lm, tp.task('lexicon:plural'), items=6, seeds=1, cuts=[6], out='o', progress=lambda a, b: shutil.rmtree('o', ignore_errors=True))", says="o")
+    yield Case(
+        "a folder that is removed on the way",
+        code="import shutil\ntp.locate(lm, tp.task('lexicon:plural'), items=6, seeds=1, cuts=[6], out='o', progress=lambda a, b: shutil.rmtree('o', ignore_errors=True))",
+        says="o",
+    )
     yield Case("a folder that becomes a file on the way", says="o",
                code="import shutil, os\ndef tell(a, b):\n    if os.path.isdir('o'): shutil.rmtree('o'); open('o', 'w').close()\n"
                "tp.locate(lm, tp.task('lexicon:plural'), items=6, seeds=1, cuts=[6], out='o', progress=tell)")  # fmt: skip
