@@ -122,7 +122,7 @@ def task_files() -> Iterator[Case]:
     for name, (text, exit_) in lines.items():
         yield Case(f"prompts {name}", ("locate", "--task", "prompts:p.jsonl", *FEW), exit=exit_, says="" if not exit_ else "'p/1'" if "empty" in name else "p.jsonl",
                    prepare=written(p_jsonl=text * (3 if exit_ and "cut" not in name and "ids twice" not in name else 1)))  # fmt: skip
-    for kind, file, text in (("pairs", "t.tsv", TSV), ("words", "w.json", JSON), ("prompts", "p.jsonl", PROMPT_LINE)):
+    for kind, file in (("pairs", "t.tsv"), ("words", "w.json"), ("prompts", "p.jsonl")):
         for by in ("folder", "fifo", "loop", "dangling"):
             yield Case(f"a file for {kind} that is a {by}", ("locate", "--task", f"{kind}:{file}", *FEW), says=file, seconds=2,
                        prepare=replaced(file, by))  # fmt: skip
