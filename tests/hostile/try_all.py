@@ -1,4 +1,7 @@
-"""Runs every hostile case on a checkout, or on two of them: `python try_all.py [--before SRC] [--only WORD] [--all]`."""
+"""Runs every hostile case on a checkout, or on two of them.
+
+`python try_all.py [--round named|further|all] [--before SRC] [--only WORD] [--all]`
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,17 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 from arena import Arena, Case
+from further import FURTHER, MORE_MATERIALS
 from named import MATERIALS, NAMED
 
+ROUNDS = {"named": NAMED, "further": FURTHER, "all": (*NAMED, *FURTHER)}
 
-def made(arena: Arena) -> None:
+
+def made(arena: Arena, needed: set[str]) -> None:
     """Makes what cases need."""
-    for name, case in MATERIALS.items():
+    for name, case in (MATERIALS | MORE_MATERIALS).items():
+        if name not in needed:
+            continue
         kept = arena.materials / name
 
         def keep(folder: Path, _: str, name: str = name, kept: Path = kept) -> None:
@@ -33,7 +41,7 @@ def verdicts(cases: tuple[Case, ...], source: Path | None) -> dict[str, str]:
     with tempfile.TemporaryDirectory() as materials:
         arena = Arena(Path(materials), source)
         try:
-            made(arena)
+            made(arena, {name for case in cases for name in case.needs})
             return {case.name: arena.run(case).wrong for case in cases}
         finally:
             arena.close()
@@ -41,11 +49,12 @@ def verdicts(cases: tuple[Case, ...], source: Path | None) -> dict[str, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--round", choices=ROUNDS, default="all", help="which cases")
     parser.add_argument("--before", type=Path, help="folder src of an older checkout")
     parser.add_argument("--only", default="", help="cases with this in their names")
     parser.add_argument("--all", action="store_true", help="also those that are right")
     asked = parser.parse_args()
-    cases = tuple(case for case in NAMED if asked.only in case.name)
+    cases = tuple(case for case in ROUNDS[asked.round] if asked.only in case.name)
     before = None if asked.before is None else verdicts(cases, asked.before)
     after = verdicts(cases, None)
     for name, wrong in after.items():
