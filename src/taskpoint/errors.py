@@ -5,12 +5,24 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-# Of a name that nobody knows: enough to see which it is.
-_LONGEST = 100
+# About what a small terminal shows, in characters.
+_SCREEN = 1_000
+
+
+def one_screen(message: str) -> str:
+    """A message without its middle if it is longer than a screen; its end says what mends it."""
+    return message if len(message) <= _SCREEN else f"{message[: _SCREEN // 2]} ... {message[-_SCREEN // 2 :]}"
 
 
 class TaskpointError(Exception):
     """Root of every error that a user's input can cause; the command line prints it as one line and exits with 2."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_screen(message))
+
+
+# Of a name that nobody knows: enough to see which it is.
+_LONGEST = 100
 
 
 class UnknownNameError(TaskpointError):

@@ -17,7 +17,7 @@ from taskpoint.cli.ending import AGAIN, Stopped, ended_by_signals, unprinted
 from taskpoint.cli.listing import verbs as listing_verbs
 from taskpoint.cli.locate import verbs as locate_verbs
 from taskpoint.cli.pretrain import verbs as pretrain_verbs
-from taskpoint.errors import TaskpointError
+from taskpoint.errors import TaskpointError, one_screen
 
 app = typer.Typer(
     name="taskpoint",
@@ -37,6 +37,7 @@ def main() -> None:
     # The libraries' own notices would stand before that line; whoever wants them sets these variables.
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ["MPLBACKEND"] = "agg"  # figures are drawn into files, whatever else is wished
     if hasattr(sys.stdout, "reconfigure"):  # names of files need not be text
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -88,14 +89,8 @@ def _interrupted(signal: BaseException) -> int:
     return 130
 
 
-# About what a small terminal shows.
-_LONGEST = 1_000
-
-
 def _refuse(message: str) -> int:
     # Names of files may hold anything; nothing of it shall reach the terminal as a command.
     line = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in " ".join(message.split()))
-    if len(line) > _LONGEST:  # the end says what mends it
-        line = f"{line[: _LONGEST // 2]} ... {line[-_LONGEST // 2 :]}"
-    typer.echo(f"taskpoint: {line}", err=True)
+    typer.echo(f"taskpoint: {one_screen(line)}", err=True)
     return 2

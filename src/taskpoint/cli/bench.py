@@ -104,6 +104,8 @@ def _show(view: BenchView, folder: Path) -> None:
 
 def _numbers(option: str, text: str) -> tuple[int, ...]:
     try:
+        if not text.isascii():
+            raise ValueError
         return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise SettingError(f"{option} is {shown(text)}; expected numbers such as 128,512") from None

@@ -83,9 +83,9 @@ def locate(
         batch_size=batch_size,
         controls=controls,
     )
-    named = task or task_for(model)
+    named = task_for(model) if task is None else task
     asked = task_of(named, instruction=task_instruction, metric=metric)
-    lm = load(model or model_for(named), dtype=dtype, device=device, revision=revision)
+    lm = load(model_for(named) if model is None else model, dtype=dtype, device=device, revision=revision)
     folder = out or experiment.default_folder(lm, asked, config)
     with progress("locate", console(stderr=True)) as tell:
         result = experiment.run(lm, asked, config, folder, tell)

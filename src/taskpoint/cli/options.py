@@ -13,8 +13,11 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-def path(text: str) -> Path:
-    """What an option that takes a path is given; empty text is no path, though Python takes it for the folder here."""
+def path(text: str | Path) -> Path:
+    """What an option that takes a path is given; empty text is no path, though Python takes it for the folder here.
+
+    Defaults come as paths.
+    """
     return place("a path", text)
 
 

@@ -92,13 +92,22 @@ def under_cut(parts: Anatomy) -> Iterator[None]:
     """
     decoder = parts.decoder
     _check_attention(parts.config)
-    if getattr(decoder, "taskpoint_cut", False):
-        raise PlanError("this model is already under a cut; leave the other block first, cuts cannot be nested")
+    check_free(parts)
     object.__setattr__(decoder, "taskpoint_cut", True)
     try:
         yield
     finally:
         object.__delattr__(decoder, "taskpoint_cut")
+
+
+def check_free(parts: Anatomy) -> None:
+    """Refuses a model that is under a cut.
+
+    Raises:
+        PlanError: it is.
+    """
+    if getattr(parts.decoder, "taskpoint_cut", False):
+        raise PlanError("this model is already under a cut; leave the other block first, cuts cannot be nested")
 
 
 def _check_attention(config: Any) -> None:

@@ -6,6 +6,7 @@ vocabulary.
 
 from __future__ import annotations
 
+import operator
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from taskpoint.errors import PlanError
 from taskpoint.models.anatomy import anatomy
 from taskpoint.models.library import DynamicCache, accepts, inputs_for, with_cache
+from taskpoint.settings import MOST, shown
 
 # A row leaves at the cost of copying what the others hold; it is paid when a quarter of the rows can go.
 _LEAVE_AT = 0.75
@@ -28,9 +30,25 @@ class Ending:
         settings: Any = getattr(model, "generation_config", None)
         if eos_token_id is None:
             eos_token_id = getattr(settings, "eos_token_id", None)
-        self.tokens = torch.tensor([] if eos_token_id is None else eos_token_id, dtype=torch.long).reshape(-1)
+        self.tokens = _tokens(eos_token_id)
         pad = getattr(settings, "pad_token_id", None)
         self.pad = int(pad if pad is not None else self.tokens[0] if self.tokens.numel() else 0)
+
+
+def _tokens(ends: Any) -> Tensor:
+    """End tokens as a tensor; none for None.
+
+    Raises:
+        PlanError: they are no tokens.
+    """
+    listed = ends.reshape(-1).tolist() if isinstance(ends, Tensor) else ends
+    listed = list(listed) if isinstance(listed, list | tuple | range) else [] if listed is None else [listed]
+    try:
+        if any(isinstance(each, bool) for each in listed):
+            raise TypeError
+        return torch.tensor([operator.index(each) for each in listed], dtype=torch.long)
+    except (TypeError, ValueError, RuntimeError):
+        raise PlanError(f"eos_token_id is {shown(ends)}; expected one token, or a list of tokens") from None
 
 
 @runtime_checkable
@@ -127,5 +145,5 @@ def check_new(max_new_tokens: int) -> None:
     Raises:
         PlanError: not a whole number of at least 1.
     """
-    if isinstance(max_new_tokens, bool) or not isinstance(max_new_tokens, int) or max_new_tokens < 1:
-        raise PlanError(f"max_new_tokens={max_new_tokens!r}; expected a whole number of at least 1")
+    if isinstance(max_new_tokens, bool) or not isinstance(max_new_tokens, int) or not 1 <= max_new_tokens <= MOST:
+        raise PlanError(f"max_new_tokens={shown(max_new_tokens)}; expected a whole number of at least 1, up to {MOST}")

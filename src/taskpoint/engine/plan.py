@@ -5,6 +5,7 @@ Shapes: B batch, T tokens of the prompt, L tokens of one forward call, P present
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +13,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from taskpoint.errors import PlanError
+from taskpoint.settings import shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,10 +119,15 @@ class CutPlan:
     drop: Bool[Tensor, "B T"]
 
     def __post_init__(self) -> None:
-        if isinstance(self.after, bool) or not isinstance(self.after, int) or not 0 <= self.after <= self.num_layers:
+        try:
+            after = -1 if isinstance(self.after, bool) else operator.index(self.after)
+        except TypeError:
+            after = -1
+        if not 0 <= after <= self.num_layers:
             raise PlanError(
-                f"after={self.after!r} is out of range: expected a whole number from 0 to {self.num_layers}"
+                f"after={shown(self.after)} is out of range: expected a whole number from 0 to {self.num_layers}"
             )
+        object.__setattr__(self, "after", after)
         check_drop(self.drop)
         # Its own copy: what the caller does with the mask later changes no plan.
         object.__setattr__(self, "drop", self.drop.clone())

@@ -20,6 +20,7 @@ from taskpoint.engine.swept import SweptContext
 from taskpoint.errors import PlanError
 from taskpoint.models.anatomy import anatomy
 from taskpoint.models.heads import check_head
+from taskpoint.settings import shown
 
 
 @torch.inference_mode()
@@ -82,7 +83,7 @@ def sweep_last_logits(
     """
     check_head(model)
     parts = anatomy(model)
-    check_masks(input_ids, drop, attention_mask)
+    check_masks(parts.vocabulary, input_ids, drop, attention_mask)
     if not 1 <= last <= input_ids.shape[1]:
         raise PlanError(f"last={last} is out of range: expected a whole number from 1 to {input_ids.shape[1]}")
     plain = follows_hooks(model)
@@ -105,22 +106,31 @@ def sweep_last_logits(
     return parts_of_batch[0] if len(parts_of_batch) == 1 else torch.cat(parts_of_batch, dim=1)
 
 
-def check_masks(input_ids: Tensor, drop: Tensor, attention_mask: Tensor | None) -> None:
-    """Refuses masks that do not fit the prompts.
+def check_masks(vocabulary: int, input_ids: Tensor, drop: Tensor, attention_mask: Tensor | None) -> None:
+    """Refuses prompts that are none, and masks that do not fit them.
 
     Raises:
-        PlanError: another shape, padding on the right, or a hidden last token.
+        PlanError: another type or shape, unknown tokens, padding on the right, or a hidden last token.
     """
     for name, given in (("input_ids", input_ids), ("attention_mask", attention_mask)):
-        if given is not None and not isinstance(given, Tensor):
-            raise PlanError(f"{name} is {type(given).__name__}; expected a tensor of shape [batch, tokens]")
-    if input_ids.ndim != 2 or input_ids.is_floating_point() or not input_ids.numel():
+        if given is None and name == "attention_mask":
+            continue
+        if not isinstance(given, Tensor) or given.is_meta or given.layout != torch.strided:
+            raise PlanError(f"{name} is {shown(given)}; expected a plain tensor of shape [batch, tokens]")
+    if input_ids.ndim != 2 or input_ids.dtype not in (torch.int64, torch.int32) or not input_ids.numel():
         found = f"{input_ids.dtype} of shape {list(input_ids.shape)}"
-        raise PlanError(f"input_ids are {found}; expected whole numbers of shape [batch, tokens]")
+        raise PlanError(f"input_ids are {found}; expected whole numbers (int64 or int32) of shape [batch, tokens]")
+    if not 0 <= int(input_ids.min()) <= int(input_ids.max()) < vocabulary:
+        raise PlanError(
+            f"input_ids go from {int(input_ids.min())} to {int(input_ids.max())}, but the model knows tokens 0 to "
+            f"{vocabulary - 1}"
+        )
     # Shapes first: a mask that is too short ends at another token than the prompt.
     for name, mask in (("drop", drop), ("attention_mask", attention_mask)):
         if isinstance(mask, Tensor) and mask.shape != input_ids.shape:
             raise PlanError(f"{name} has shape {list(mask.shape)}; expected that of input_ids, {list(input_ids.shape)}")
     check_drop(drop)
+    if attention_mask is not None and not bool(((attention_mask == 0) | (attention_mask == 1)).all()):
+        raise PlanError("attention_mask holds other numbers than 0 and 1; expected 1 for tokens and 0 for padding")
     if attention_mask is not None and not bool(attention_mask[:, -1].all()):
         raise PlanError("attention_mask ends in padding; pad the prompts on the left (tokenizer.padding_side='left')")

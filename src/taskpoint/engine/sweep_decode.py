@@ -66,7 +66,7 @@ def sweep_generate(
     """
     check_head(model)
     parts = anatomy(model)
-    check_masks(input_ids, drop, attention_mask)
+    check_masks(parts.vocabulary, input_ids, drop, attention_mask)
     check_new(max_new_tokens)
     ending = Ending(model, eos_token_id)
     plain = follows_hooks(model)

@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING
 from transformers import PreTrainedModel
 
 from taskpoint.engine.finite import check_finite
+from taskpoint.engine.forward import check_free
 from taskpoint.experiments.bench_config import BenchConfig
 from taskpoint.experiments.bench_passes import Clock
 from taskpoint.experiments.bench_rows import LAYOUT
 from taskpoint.experiments.bench_subject import Subject, fitted, manifest
 from taskpoint.experiments.bench_view import view_of
 from taskpoint.experiments.bench_work import Tell, Work
+from taskpoint.models.anatomy import anatomy
 from taskpoint.models.loading import LanguageModel, load
 from taskpoint.report.bench_view import BenchView
 from taskpoint.results.atomic import save_whole
@@ -119,6 +121,7 @@ def run(
 ) -> BenchResult:
     """Runs `bench` with a configuration; arguments and errors as there."""
     settings = fitted(subject, config)
+    check_free(anatomy(subject.model))
     check_finite(subject.model)
     with _open(out, manifest(subject, settings)) as folder:
         work = Work(subject, settings, progress, clock)

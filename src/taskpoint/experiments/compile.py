@@ -84,7 +84,7 @@ def compile_prompt(
         )
     Condition(selector.text, instruction)  # refuses what does not fit
     context = task.context(shots, seed, instruction=instruction)
-    form = template_of(template or task.template)
+    form = template_of(task.template if template is None else template)
     probes = [*(item.input for item in task.items(_TASK_PROBES)), *_PROBES]
     contents = [dataclasses.replace(context, query=probe) for probe in probes]
     prompts = encoded(lm, form, contents)

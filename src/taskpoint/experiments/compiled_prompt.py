@@ -153,7 +153,7 @@ class CompiledPrompt:
     def _encoded(self, queries: Sequence[str], max_new_tokens: int) -> list[SegmentedPrompt]:
         if isinstance(queries, str):
             raise SettingError("queries is one text; expected a list of texts, such as [text]")
-        if isinstance(queries, bytes) or not isinstance(queries, Iterable):
+        if isinstance(queries, bytes | set | frozenset) or not isinstance(queries, Iterable):
             raise SettingError(f"queries is {shown(queries)}; expected a list of texts")
         queries = [text(f"query {number}", query) for number, query in enumerate(queries)]
         contents = [self.recipe.content(query) for query in queries]

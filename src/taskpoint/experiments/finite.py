@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from taskpoint.engine.finite import check_finite
+from taskpoint.engine.forward import check_free
 from taskpoint.experiments.placing import device_of
+from taskpoint.models.anatomy import anatomy
 from taskpoint.models.loading import LanguageModel
 from taskpoint.prompts.batch import pad_left
 from taskpoint.prompts.segments import SegmentedPrompt
@@ -20,8 +22,10 @@ def check_prompts(lm: LanguageModel, prompts: Sequence[SegmentedPrompt]) -> None
     """Reads prompts whole and without a cut.
 
     Raises:
+        PlanError: the model is under a cut.
         ModelError: the model gives NaN or infinity; the message says where first, and what mends it.
     """
+    check_free(anatomy(lm.model))
     device = device_of(lm)
     for start in range(0, len(prompts), _AT_ONCE):
         some = prompts[start : start + _AT_ONCE]

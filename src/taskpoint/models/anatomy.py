@@ -50,6 +50,12 @@ class Anatomy:
         return len(self.layers)
 
     @property
+    def vocabulary(self) -> int:
+        """Number of tokens that have an embedding."""
+        embeddings: Any = self.decoder.get_input_embeddings()  # type: ignore[operator]
+        return int(embeddings.weight.shape[0])
+
+    @property
     def max_positions(self) -> int | None:
         """Tokens that the model was made for; None where its config does not say."""
         found = (getattr(self.config, name, None) for name in _MAX_POSITIONS)

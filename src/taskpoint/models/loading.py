@@ -107,6 +107,8 @@ def load(
     config: Any = from_pretrained.pop("config", None)
     if config is None:
         config = read_config(asked, source, revision, where)
+    if not hasattr(config, "get_text_config"):
+        raise SettingError(f"config is {shown(config)}; expected a config object of transformers")
     auto = _writer(asked, config)
     tokenizer = read_tokenizer(asked, source, where, has_processor=auto is not AutoModelForCausalLM)
     built: dict[str, Any] = {**from_pretrained, **where, "config": config, "dtype": kind}

@@ -14,7 +14,7 @@ class _Late(BaseException):
     """Raised in the thread whose time is over; no handler of `Exception` stops it."""
 
 
-def within(seconds: float, run: Callable[[], T]) -> T:
+def within(seconds: int, run: Callable[[], T]) -> T:
     """Does `run` in this thread; Python code in it is ended when the time is over.
 
     Raises:

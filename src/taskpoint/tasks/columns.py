@@ -43,6 +43,10 @@ _INPUTS = frozenset(first for first, _ in FAMILIES)
 _OUTPUTS = frozenset(second for _, second in FAMILIES)
 
 
+# Of what is longer, a text of megabytes perhaps, the start is looked at.
+_LONGEST_NAME = 200
+
+
 class Columns(NamedTuple):
     """Places of two columns among those of a table.
 
@@ -64,7 +68,7 @@ def columns_of(cells: Sequence[str]) -> Columns | None:
         DataError: It names an input and no output, an output and no input, or several of them.
     """
     names = tuple(cell.strip() for cell in cells)
-    keys = ["".join(filter(str.isalnum, name.casefold())) for name in names]
+    keys = ["".join(filter(str.isalnum, name[:_LONGEST_NAME].casefold())) for name in names]
     inputs = [place for place, key in enumerate(keys) if key in _INPUTS]
     outputs = [place for place, key in enumerate(keys) if key in _OUTPUTS]
     if not inputs and not outputs:

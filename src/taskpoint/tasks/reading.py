@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import gzip
 import io
+import os
 import stat
 import zlib
 from pathlib import Path
@@ -45,7 +46,11 @@ def read_text(path: Path) -> str:
         mode = path.stat().st_mode
         if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode) or stat.S_ISDIR(mode)):
             raise DataError(f"{str(path)!r} is no regular file (a device or a socket); name a file")
-        with path.open("rb") as opened:
+        # Not to wait: a pipe that nobody writes to is empty, and one that somebody does is read to its end.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with open(descriptor, "rb") as opened:
+            if hasattr(os, "set_blocking"):
+                os.set_blocking(descriptor, True)
             packed = opened.read(_MOST_BYTES + 1)
     except FileNotFoundError:
         raise DataError(f"no file {str(path)!r}; check the path{_near(path)}") from None

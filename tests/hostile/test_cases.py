@@ -1,0 +1,44 @@
+"""Every hostile case that was ever found: one line or a right result, no traceback, no hang, nothing overwritten.
+
+The first round runs whole. Of the second, which takes minutes, every eighth case does; `python try_all.py` runs all.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+if sys.platform != "linux":
+    pytest.skip("cases run in forked processes under limits that Linux knows", allow_module_level=True)
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from arena import Arena, Case
+from further import FURTHER
+from named import NAMED
+from try_all import made
+
+SOME = FURTHER[::8]
+
+
+@pytest.fixture(scope="session")
+def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
+    arena = Arena(tmp_path_factory.mktemp("materials"))
+    try:
+        made(arena, {name for case in (*NAMED, *SOME) for name in case.needs})
+        yield arena
+    finally:
+        arena.close()
+
+
+def test_no_two_cases_have_one_name() -> None:
+    names = [case.name for case in (*NAMED, *FURTHER)]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("case", (*NAMED, *SOME), ids=lambda case: case.name)
+def test_a_hostile_case_ends_in_one_line_or_in_what_is_right(arena: Arena, case: Case) -> None:
+    assert arena.run(case).wrong == ""
