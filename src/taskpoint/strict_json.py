@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 
@@ -13,7 +14,7 @@ def parse(text: str | bytes) -> Any:
         ValueError: It is no JSON, holds a key twice, NaN or infinity, or is nested too deeply; the message says which.
     """
     try:
-        return json.loads(text, object_pairs_hook=once, parse_constant=_refuse)
+        return json.loads(text, object_pairs_hook=once, parse_constant=_refuse, parse_float=_finite, parse_int=_integer)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
@@ -30,6 +31,20 @@ def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
         raise ValueError(f"the key {twice[:60]!r} stands there twice; leave one")
     return found
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError(f"{digits[:60]} is too large a number; write it as a text")
+    return number
+
+
+def _integer(digits: str) -> int:
+    try:
+        return int(digits)
+    except ValueError:  # Python's own limit
+        raise ValueError(f"a number of {len(digits):,} digits; write it as a text") from None
 
 
 def _refuse(constant: str) -> object:

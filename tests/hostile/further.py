@@ -47,7 +47,6 @@ FINE = {
     "a call in the block with a mask of zeros",
     "a call in the block with a mask padded on the right",
     "prompts whose answers are a text",
-    "queries with an id of 1e400",
     "a process with a result with a name of a device's",
 }
 REFUSED = {

@@ -13,17 +13,27 @@ from arena import Case
 
 SMALL = ("--seeds", "1", "--items", "6", "--cuts", "6", "--no-controls")
 LOCATE = ("locate", "--task", "lexicon:plural", *SMALL)
+TINY_BENCH = (
+    "bench",
+    "--shape",
+    "llama:2x16",
+    "--context",
+    "8",
+    "--query",
+    "2",
+    "--batch",
+    "1",
+    "--new",
+    "2",
+    "--rounds",
+    "1",
+)
 DIGITS = "9" * 5_000
 
 # What cases copy: made once, by the command lines and the code of this table.
 MATERIALS: dict[str, Case] = {
     "run": Case("run", (*LOCATE, "--out", "run"), exit=0),
-    "bench": Case(
-        "bench",
-        ("bench", "--shape", "llama:2x16", "--context", "8", "--query", "2", "--batch", "1", "--new", "2", "--rounds", "1",
-         "--out", "bench"),
-        exit=0,
-    ),
+    "bench": Case("bench", (*TINY_BENCH, "--out", "bench"), exit=0),
     "prompt.safetensors": Case(
         "prompt", ("compile", "--task", "lexicon:plural", "--after", "6", "--out", "prompt.safetensors"), exit=0
     ),
@@ -629,7 +639,7 @@ def tracebacks() -> Iterator[Case]:
         ("compile", "--from", odd, "--out", "p"),
         ("pretrain", "translator", "--data", odd, "--out", "o"),
     ):
-        yield Case(f"a name that is not UTF-8 to read, {' '.join(verb[:2])}", verb, says="caf")
+        yield Case(f"a name that is not UTF-8 to read, {' '.join(verb[:3])}", verb, says="caf")
     words = json.dumps([{"input": x, "output": x + "s"} for x in ("cat", "dog", "tree", "house", "car", "bird")])
     yield Case(
         "a task file whose name is not UTF-8",
@@ -640,7 +650,10 @@ def tracebacks() -> Iterator[Case]:
 
 
 def calls() -> Iterator[Case]:
-    ids = "import torch; ids = torch.randint(5, 40, (1, 12)); drop = torch.zeros_like(ids, dtype=torch.bool)\ndrop[:, 2:8] = True\n"
+    ids = (
+        "import torch; ids = torch.randint(5, 40, (1, 12))\n"
+        "drop = torch.zeros_like(ids, dtype=torch.bool); drop[:, 2:8] = True\n"
+    )
     for verb in (
         "tp.sweep_logits(lm.model, ids, {})",
         "tp.sweep_generate(lm.model, ids, {}, max_new_tokens=2)",

@@ -247,3 +247,9 @@ def test_a_tokenizer_without_chat_template_is_refused(tokenizers: dict[str, PreT
         encode(tokenizers["gpt2"], template("chat"), TWO)
     with pytest.raises(TokenizerError, match="found none"):
         template("chat").write(TWO)
+
+
+def test_a_template_that_writes_megabytes_is_refused_before_they_are_tokenised(chat: Chat) -> None:
+    tokenizer = chat(CHATML + "{{ ('x' * 5000) * 10000 }}")
+    with pytest.raises(PromptError, match=r"writes 50,000,... characters"):
+        encode(tokenizer, template("chat"), TWO)

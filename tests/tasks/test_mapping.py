@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -245,3 +247,10 @@ def test_what_cannot_stand_before_every_query_is_refused() -> None:
     with pytest.raises(PromptError, match="4 shots"):
         colours.context(4, 0, instruction=False)
     assert len(colours.context(3, 0, instruction=False).examples) == 3
+
+
+@pytest.mark.parametrize("seed", [True, -1, pytest.param(10**5_000, id="huge")])
+def test_a_seed_that_is_none_is_refused(seed: Any) -> None:
+    task = MappingTask("t", [Subtask("t", None, (("a", ("b",)), ("c", ("d",))))])
+    with pytest.raises(SettingError, match=r"^seed is "):
+        task.content(task.items()[0], 1, seed, instruction=False)

@@ -27,6 +27,8 @@ def test_lines_are_objects_or_texts_and_everything_they_say_is_kept(tmp_path: Pa
         ('{"query": "a"', "no JSON"),
         ("[" * 100_000, "no JSON"),
         ('{"query": "a", "id": NaN}', "NaN is no JSON number"),
+        ('{"query": "a", "id": 1e999}', "1e999 is too large a number"),
+        ('{"query": "a", "id": %s}' % ("9" * 5_000), "a number of 5,000 digits"),
         ("7", "no query"),
         ('["dog"]', "no query"),
         ('{"question": "dog"}', "no query"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from taskpoint.errors import DataError
-from taskpoint.tasks.reading import read_text
+from taskpoint.tasks.reading import check_text, read_text
 
 
 def refused(path: Path, message: str) -> str:
@@ -75,3 +75,9 @@ def test_an_archive_with_a_changed_byte_is_refused(tmp_path: Path, place: int) -
     whole[place] = 0xFF
     path.write_bytes(bytes(whole))
     refused(path, "no whole gzip archive")
+
+
+def test_marks_that_take_minutes_to_sort_are_refused() -> None:
+    check_text("a" + "\u0300" * 900 + "\u0323" * 900 + "x" * 10_000, "line 1: a text")
+    with pytest.raises(DataError, match="line 1: a text has 80,000 marks on one letter"):
+        check_text("a" + "\u0300" * 40_000 + "\u0323" * 40_000, "line 1: a text")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from taskpoint.errors import PromptError, TokenizerError
-from taskpoint.prompts.content import Content
+from taskpoint.prompts.content import LONGEST_TEXT, Content
 from taskpoint.prompts.limit import within
 from taskpoint.prompts.segments import Part, Segment
 from taskpoint.prompts.writing import Template, Tokenizer, Writer, WrittenPrompt
@@ -106,12 +106,16 @@ def _render(tokenizer: Tokenizer, messages: Sequence[dict[str, str]], *, parts: 
     if parts:
         conversation = [m | {"content": [{"type": "text", "text": m["content"]}]} for m in messages]
     try:
-        return str(tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=ask))
+        text = str(tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=ask))
     except Exception as error:  # what a template does with content of another form is of any kind
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise PromptError(
             f"the chat template refuses the conversation: {reason}; use instruction=False or another template"
         ) from error
+    most = 2 * LONGEST_TEXT + sum(len(message["content"]) for message in messages)
+    if len(text) > most:
+        raise PromptError(f"the chat template writes {len(text):,} characters; expected at most {most:,}: use another")
+    return text
 
 
 def _frame(tokenizer: Tokenizer, messages: Sequence[dict[str, str]]) -> tuple[str, bool]:

@@ -9,6 +9,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+# Seconds until a thread whose time is over is told once more: a destructor swallows what is raised in it.
+_AGAIN = 0.5
+
 
 class _Late(BaseException):
     """Raised in the thread whose time is over; no handler of `Exception` stops it."""
@@ -20,23 +23,23 @@ def within(seconds: int, run: Callable[[], T]) -> T:
     Raises:
         TimeoutError: It was not done in time.
     """
-    thread, lock, done = threading.get_ident(), threading.Lock(), False
+    thread, lock, done = threading.get_ident(), threading.Lock(), threading.Event()
 
     def end() -> None:
-        with lock:
-            if not done:
-                # Signals would do for the main thread alone, and not on every system.
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(_Late))
+        late: float = seconds
+        while not done.wait(late):
+            late = _AGAIN
+            with lock:
+                if not done.is_set():
+                    # Signals would do for the main thread alone, and not on every system.
+                    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(_Late))
 
-    timer = threading.Timer(seconds, end)
-    timer.daemon = True
-    timer.start()
     try:
         try:
+            threading.Thread(target=end, daemon=True).start()
             return run()
         finally:
             with lock:
-                done = True
-            timer.cancel()
+                done.set()
     except _Late:
         raise TimeoutError from None

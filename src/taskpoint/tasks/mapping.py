@@ -122,7 +122,7 @@ class _Pool:
         shuffled: bool = False,
     ) -> Content:
         """The prompt of an item; without one, what stands before every query."""
-        shots = whole("shots", shots, 0)
+        shots, seed = whole("shots", shots, 0), whole("seed", seed, 0, 2**63 - 1)
         told, name = self.subtask.instruction, self.subtask.name
         if instruction and told is None:
             raise PromptError(f"task {name!r} has no instruction; set instruction to False, or give the task one")

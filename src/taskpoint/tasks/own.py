@@ -111,7 +111,7 @@ class OwnTask(Task):
         prompt = self._prompts.get(item.id)
         if prompt is None or prompt.item != item:
             raise PromptError(f"item {item.id!r} is not in task {self.name!r}; take items from its items()")
-        shots = whole("shots", shots, 0)
+        shots, seed = whole("shots", shots, 0), whole("seed", seed, 0, 2**63 - 1)
         said = prompt.content
         if shots > len(said.examples):
             raise PromptError(

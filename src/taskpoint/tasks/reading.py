@@ -7,7 +7,9 @@ import gzip
 import io
 import os
 import stat
+import unicodedata
 import zlib
+from itertools import groupby
 from pathlib import Path
 
 from taskpoint.errors import DataError
@@ -15,6 +17,9 @@ from taskpoint.prompts.content import LONGEST_TEXT
 
 # Bytes of a file at most, unpacked: a megabyte of gzip may hold a thousand of them.
 _MOST_BYTES = 1 << 29
+# Unicode's limit for streams is 30 (UAX 15, section 13). To put them in order costs the square of their number: two
+# times 40,000 take 10 s.
+_MOST_MARKS = 2_000
 
 
 def check_text(text: str, what: str) -> None:
@@ -25,10 +30,18 @@ def check_text(text: str, what: str) -> None:
         what: What it is and where it stands, for the message.
 
     Raises:
-        DataError: It has too many characters.
+        DataError: It has too many characters, or piles up marks on one of them.
     """
     if len(text) > LONGEST_TEXT:
         raise DataError(f"{what} has {len(text):,} characters; expected at most {LONGEST_TEXT:,}: leave it out")
+    if len(text) > 2 * _MOST_MARKS and not text.isascii():
+        marks = max(sum(1 for _ in run) if mark else 0 for mark, run in groupby(map(_is_mark, text)))
+        if marks > _MOST_MARKS:
+            raise DataError(f"{what} has {marks:,} marks on one letter; expected at most {_MOST_MARKS:,}: leave it out")
+
+
+def _is_mark(character: str) -> bool:
+    return unicodedata.combining(character) != 0
 
 
 def file_name(path: Path) -> str:

@@ -75,6 +75,8 @@ def _task(spec: str, instruction: str | None) -> Task:
     if instruction is not None and not instruction.strip():
         raise SettingError("instruction is an empty text; write one line, or leave it out")
     check_text(instruction or "", "the instruction")
+    if instruction is not None and any("\ud800" <= character <= "\udfff" for character in instruction):
+        raise SettingError(f"instruction is {shown(instruction)}, which is not UTF-8; write it anew")
     match kind:
         case "words":
             return words(_path(rest), instruction=instruction)
