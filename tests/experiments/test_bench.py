@@ -306,3 +306,12 @@ def test_too_little_memory_is_one_line_that_says_what_to_give(subject, monkeypat
     monkeypatch.setattr(type(subject.model), "forward", full)
     with pytest.raises(SettingError, match="not enough memory for batch 2 with 13 tokens each; give smaller --batch"):
         passes.run(None)
+
+
+def test_a_model_that_peft_wraps_is_a_subject_and_a_word_list_is_none():
+    from peft import LoraConfig, get_peft_model
+
+    model = get_peft_model(random_decoder("llama:2x16"), LoraConfig(target_modules=["q_proj"]))
+    assert Subject.of(model).name == type(model).__name__
+    with pytest.raises(SettingError, match="expected a model from taskpoint"):
+        Subject.of(["lexicon"])

@@ -106,7 +106,7 @@ def sweep_last_logits(
     return parts_of_batch[0] if len(parts_of_batch) == 1 else torch.cat(parts_of_batch, dim=1)
 
 
-def check_masks(vocabulary: int, input_ids: Tensor, drop: Tensor, attention_mask: Tensor | None) -> None:
+def check_masks(vocabulary: int | None, input_ids: Tensor, drop: Tensor, attention_mask: Tensor | None) -> None:
     """Refuses prompts that are none, and masks that do not fit them.
 
     Raises:
@@ -120,11 +120,10 @@ def check_masks(vocabulary: int, input_ids: Tensor, drop: Tensor, attention_mask
     if input_ids.ndim != 2 or input_ids.dtype not in (torch.int64, torch.int32) or not input_ids.numel():
         found = f"{input_ids.dtype} of shape {list(input_ids.shape)}"
         raise PlanError(f"input_ids are {found}; expected whole numbers (int64 or int32) of shape [batch, tokens]")
-    if not 0 <= int(input_ids.min()) <= int(input_ids.max()) < vocabulary:
-        raise PlanError(
-            f"input_ids go from {int(input_ids.min())} to {int(input_ids.max())}, but the model knows tokens 0 to "
-            f"{vocabulary - 1}"
-        )
+    least, most = int(input_ids.min()), int(input_ids.max())
+    if least < 0 or (vocabulary is not None and most >= vocabulary):
+        known = "" if vocabulary is None else f" to {vocabulary - 1}"
+        raise PlanError(f"input_ids go from {least} to {most}, but the model knows tokens from 0{known}")
     # Shapes first: a mask that is too short ends at another token than the prompt.
     for name, mask in (("drop", drop), ("attention_mask", attention_mask)):
         if isinstance(mask, Tensor) and mask.shape != input_ids.shape:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel
 
 from taskpoint.analysis.shape import ModelShape
 from taskpoint.errors import ModelError, SettingError
@@ -27,22 +26,22 @@ class Subject:
     """A model to measure, and what it is called.
 
     Attributes:
-        model: any transformers decoder.
+        model: any transformers decoder, also one that peft wraps.
         name: what results call it.
         revision: of a hub model.
     """
 
-    model: PreTrainedModel
+    model: Any
     name: str
     revision: str | None = None
 
     @classmethod
-    def of(cls, model: LanguageModel | PreTrainedModel) -> Subject:
+    def of(cls, model: Any) -> Subject:
         """The subject that a model is; a folder is called by its own name: results do not tell where it lies."""
-        if isinstance(model, PreTrainedModel):
-            return cls(model, type(model).__name__)
-        if not isinstance(model, LanguageModel):
+        if not isinstance(model, LanguageModel | torch.nn.Module):
             raise SettingError(f"model is {shown(model)}; expected a model from taskpoint.load or of transformers")
+        if not isinstance(model, LanguageModel):  # also one that peft wraps
+            return cls(model, type(model).__name__)
         folder = Path(model.name).expanduser()
         return cls(model.model, folder.name if folder.is_dir() else model.name, model.revision)
 

@@ -50,10 +50,11 @@ class Anatomy:
         return len(self.layers)
 
     @property
-    def vocabulary(self) -> int:
-        """Number of tokens that have an embedding."""
-        embeddings: Any = self.decoder.get_input_embeddings()  # type: ignore[operator]
-        return int(embeddings.weight.shape[0])
+    def vocabulary(self) -> int | None:
+        """Number of tokens that have an embedding; None where the decoder does not show it."""
+        embeddings: Any = getattr(self.decoder, "get_input_embeddings", lambda: None)()
+        weight = getattr(embeddings, "weight", None)
+        return None if weight is None else int(weight.shape[0])
 
     @property
     def max_positions(self) -> int | None:
