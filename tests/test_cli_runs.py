@@ -10,7 +10,7 @@ import pytest
 
 import taskpoint as tp
 from taskpoint.cli import main
-from taskpoint.experiments.compiled_file import read_description
+from taskpoint.experiments.compiled_file import read_compiled
 from taskpoint.experiments.condition import Condition
 from taskpoint.experiments.locate_view import view_of_folder
 from taskpoint.experiments.recognised import Recognised, recognised
@@ -54,7 +54,7 @@ def test_a_default_compile_works_on_a_default_run(
     assert run(capsys, monkeypatch, "locate", model, *fewer, "--out", str(folder))[0] == 0
     code, said, err = run(capsys, monkeypatch, "compile", "--from", str(folder), "--out", str(out))
     assert code == 0, err
-    recipe, view = read_description(out).recipe, view_of_folder(folder)
+    recipe, view = read_compiled(out).recipe, view_of_folder(folder)
     assert recipe.after == view.conditions[0].point.layer
     assert (recipe.task, recipe.template, recipe.shots, recipe.hide) == (task, view.template, 5, "examples")
     assert recipe.instruction is None
@@ -72,7 +72,7 @@ def test_compile_takes_from_the_run_what_is_not_named(
     words = ["compile", "--from", str(runs["many"]), "--task", "lexicon:plural", "--out", str(out), "--shots", "3"]
     code, _, err = run(capsys, monkeypatch, *words)
     assert (code, err) == (0, "")
-    recipe = read_description(out).recipe
+    recipe = read_compiled(out).recipe
     assert (recipe.task, recipe.shots, recipe.template, recipe.instruction) == ("lexicon:plural", 3, "arrow", None)
     assert recipe.after == recognised(runs["many"], shots=3).after
 

@@ -64,6 +64,12 @@ def wholes(name: str, values: Any, least: int, most: int = MOST) -> tuple[int, .
     return found
 
 
+def keep(settings: object, **values: object) -> None:
+    """Puts checked values into a frozen dataclass: numbers of other libraries as Python's own, which files can hold."""
+    for name, value in values.items():
+        object.__setattr__(settings, name, value)
+
+
 def flag(name: str, value: Any) -> bool:
     """True or False.
 
@@ -100,7 +106,7 @@ def place(name: str, value: Any) -> Path:
     if "\0" in given:
         raise SettingError(f"{name} is {shown(given)}, which holds a zero byte; no path can")
     try:
-        os.lstat(given) and os.stat(given)
+        os.stat(given)
     except OSError as error:
         if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
             raise SettingError(f"{name} is {shown(given)}, which no file can be ({error.strerror})") from None

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from taskpoint.cli.options import DeviceOption, console, path, path_option
+from taskpoint.cli.options import DeviceOption, console, path_option
 from taskpoint.errors import SettingError
 
 verbs = typer.Typer()
@@ -26,12 +26,7 @@ def compile_(
     ] = None,
     from_run: Annotated[
         Path | None,
-        typer.Option(
-            "--from",
-            parser=path,
-            metavar="PATH",
-            help="Take that layer, and all that is not named here, from this run of locate.",
-        ),
+        path_option("--from", help="Take that layer, and all that is not named here, from this run of locate."),
     ] = None,
     model: Annotated[
         str | None, typer.Option(help="Bundled model, folder or hub id. (default: that of --from, or as locate)")
@@ -120,18 +115,19 @@ def generate(
         raise SettingError("generate needs one of --queries FILE and --query TEXT")
     if query and out is not None:
         raise SettingError("--out belongs to --queries FILE; the answer to --query is printed")
-    from taskpoint.experiments.compile import load_prompt
+    from taskpoint.experiments.compile import opened
     from taskpoint.experiments.compiled_file import read_compiled
     from taskpoint.experiments.generate import generate_file
     from taskpoint.models.loading import load
     from taskpoint.report.progress import progress
 
     # Read whole, checksum and all, before what it says decides which model is loaded.
-    origin = read_compiled(prompt).origin
+    found = read_compiled(prompt)
+    origin = found.origin
     dtype = str(origin.fingerprint.get("dtype", "auto"))
     revision = origin.revision if model is None else None
     lm = load(model or origin.model, dtype=dtype, device=device, revision=revision)
-    loaded = load_prompt(prompt, lm)
+    loaded = opened(found, repr(str(prompt)), lm)
     if queries is None:
         for answer in loaded.generate(query or [], max_new_tokens, batch_size):
             typer.echo(answer)

@@ -5,15 +5,14 @@ Shapes: B batch, T tokens of the prompt, L tokens of one forward call, P present
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from taskpoint.errors import PlanError
-from taskpoint.settings import shown
+from taskpoint.errors import PlanError, SettingError
+from taskpoint.settings import keep, shown, whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,17 +119,14 @@ class CutPlan:
 
     def __post_init__(self) -> None:
         try:
-            after = -1 if isinstance(self.after, bool) else operator.index(self.after)
-        except TypeError:
-            after = -1
-        if not 0 <= after <= self.num_layers:
+            after = whole("after", self.after, 0, self.num_layers)
+        except SettingError:
             raise PlanError(
                 f"after={shown(self.after)} is out of range: expected a whole number from 0 to {self.num_layers}"
-            )
-        object.__setattr__(self, "after", after)
+            ) from None
         check_drop(self.drop)
         # Its own copy: what the caller does with the mask later changes no plan.
-        object.__setattr__(self, "drop", self.drop.clone())
+        keep(self, after=after, drop=self.drop.clone())
 
     def present(
         self, start: int, length: int, padding: Bool[Tensor, "B L"] | None, batch: int, together: bool = False

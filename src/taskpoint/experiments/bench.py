@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import tempfile
 import time
@@ -28,6 +26,7 @@ from taskpoint.models.loading import LanguageModel, load
 from taskpoint.report.bench_view import BenchView
 from taskpoint.results.atomic import save_whole
 from taskpoint.results.folder import RunFolder
+from taskpoint.results.manifest import digest_of
 from taskpoint.settings import place, wholes
 
 if TYPE_CHECKING:
@@ -134,7 +133,7 @@ def run(
 def default_folder(subject: Subject, config: BenchConfig) -> Path:
     """Where a run is kept when the user names no folder: the same settings find the same folder again."""
     values = manifest(subject, fitted(subject, config))
-    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
+    digest = digest_of(values)[:8]
     return Path("runs") / f"bench-{''.join(c if c.isalnum() or c in '._=' else '-' for c in subject.name)}-{digest}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from taskpoint.settings import whole, wholes
+from taskpoint.settings import keep, whole, wholes
 
 CONTEXTS = (128, 512, 2048)
 """Context lengths when the user names none; those that the model has positions for."""
@@ -48,9 +48,7 @@ class BenchConfig:
         for name, least in (("cuts", 0), ("context", 1)):
             if getattr(self, name) is not None:
                 plain[name] = wholes(name, getattr(self, name), least)
-        # Numbers of other libraries become Python's own, which is what a folder holds.
-        for name, value in plain.items():
-            object.__setattr__(self, name, value)
+        keep(self, **plain)
 
 
 @dataclass(frozen=True)

@@ -132,9 +132,12 @@ def load_prompt(path: str | Path, lm: LanguageModel | str) -> CompiledPrompt:
         ModelError: another model: other sizes, precision or weights.
         TokenizerError: another tokenizer, or one that writes the prompt with other tokens.
     """
-    found = read_compiled(place("path", path))
-    lm = model_of(lm)
-    name, origin = repr(str(path)), found.origin
+    return opened(read_compiled(place("path", path)), repr(str(path)), model_of(lm))
+
+
+def opened(found: CompiledFile, name: str, lm: LanguageModel) -> CompiledPrompt:
+    """A prompt of a file that has been read; `name` is what messages call it. Errors as `load_prompt`."""
+    origin = found.origin
     mend = "load that model, or compile the prompt again"
     here = library_versions()["transformers"]
     there = origin.versions.get("transformers", "unknown")

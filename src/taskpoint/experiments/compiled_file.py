@@ -187,20 +187,6 @@ def read_compiled(path: Path) -> CompiledFile:
     return CompiledFile(description.recipe, description.origin, context)
 
 
-def read_description(path: Path) -> Description:
-    """What a file says of itself, without its tensors.
-
-    Raises:
-        DataError: as `read_compiled`.
-    """
-    _check_regular(path)
-    try:
-        with safe_open(path, framework="pt", device="cpu") as opened:
-            return _described(path, opened.metadata() or {})
-    except (OSError, SafetensorError, ValueError) as error:
-        raise _unreadable(path, error) from None
-
-
 def _described(path: Path, metadata: Mapping[str, str]) -> Description:
     if _ENTRY not in metadata:
         raise DataError(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -13,6 +11,7 @@ from taskpoint.errors import PromptError, RunFolderError, SettingError
 from taskpoint.experiments.compiled_prompt import CompiledPrompt
 from taskpoint.experiments.locate_work import Progress
 from taskpoint.results.lines import LineFile
+from taskpoint.results.manifest import digest_of
 from taskpoint.settings import place, whole
 from taskpoint.tasks.queries import ANSWER, Query, read_queries
 
@@ -69,7 +68,7 @@ def generate_file(
     asked = read_queries(source)
     config = {
         "prompt_sha256": prompt.file.fingerprint,
-        "queries_sha256": _digest([query.record for query in asked]),
+        "queries_sha256": digest_of([query.record for query in asked]),
         "max_new_tokens": max_new_tokens,
     }
     target = _default(prompt, source, config) if out is None else place("out", out)
@@ -127,8 +126,4 @@ def _done(file: LineFile, asked: Sequence[Query]) -> int:
 
 def _default(prompt: CompiledPrompt, source: Path, config: Mapping[str, object]) -> Path:
     task = prompt.recipe.task.replace("/", "-").replace(":", "-")
-    return Path("runs") / f"generate-{task}-{source.stem}-{_digest(config)[:8]}.jsonl"
-
-
-def _digest(said: object) -> str:
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    return Path("runs") / f"generate-{task}-{source.stem}-{digest_of(config)[:8]}.jsonl"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from taskpoint.experiments.named import model_of, task_of
 from taskpoint.models.library import attention_name
 from taskpoint.models.loading import LanguageModel
 from taskpoint.prompts.template import template as template_of
+from taskpoint.results.manifest import digest_of
 from taskpoint.settings import place, shown, wholes
 from taskpoint.tasks.base import Item, Task
 
@@ -179,7 +179,7 @@ def _scoring(task: Task, items: int) -> Mapping[str, str]:
 def default_folder(lm: LanguageModel, task: Task, settings: LocateConfig) -> Path:
     """Where a run is kept when the user names no folder: the same settings find the same folder again."""
     config = manifest(lm, task, settings, settings.template or task.template)
-    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:8]
+    digest = digest_of(config)[:8]
     name = "-".join(str(config[key]).replace("/", "-").replace(":", "-") for key in ("model", "task"))
     return Path("runs") / f"locate-{name}-{digest}"
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from taskpoint.errors import SettingError
 from taskpoint.experiments.condition import Condition
-from taskpoint.settings import flag, shown, text, whole, wholes
+from taskpoint.settings import flag, keep, shown, text, whole, wholes
 
 DEFAULT_ITEMS = 200
 """Test items when the user names no number: enough for an interval of a few percent, quick on a laptop."""
@@ -65,9 +65,7 @@ class LocateConfig:
             raise SettingError(f"cuts is {shown(self.cuts)}; expected 'all', 'bisect' or a list of layers")
         if not self.conditions:
             raise SettingError("conditions are empty; expected at least one")
-        # Numbers of other libraries become Python's own, which is what a folder holds.
-        for name, value in plain.items():
-            object.__setattr__(self, name, value)
+        keep(self, **plain)
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,11 @@ from taskpoint.models.reading import bundled_names, read_config, reading, unknow
 from taskpoint.models.tokenizer import read_tokenizer
 from taskpoint.settings import shown
 
+MOST_LAYERS = 10_000
+"""The deepest published decoders have some hundred layers; tens of thousands take minutes to make, however small."""
+
 # No path is longer on the systems that Python runs on.
 _LONGEST = 4096
-# The deepest published decoders have some hundred; tens of thousands take minutes to make before anything is read.
-_MOST_LAYERS = 10_000
 _DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 # Arguments of from_pretrained that say where files are rather than how the model is built.
@@ -181,8 +182,8 @@ def _writer(name: str, config: Any) -> Any:
     """The auto class that builds the model; whatever writes no text is refused."""
     saved = str(next(iter(getattr(config, "architectures", None) or ()), ""))
     count = getattr(config.get_text_config(), "num_hidden_layers", None)
-    if isinstance(count, int) and count > _MOST_LAYERS:
-        raise ModelError(f"the config of {name} names {shown(count)} layers; expected at most {_MOST_LAYERS}")
+    if isinstance(count, int) and count > MOST_LAYERS:
+        raise ModelError(f"the config of {name} names {shown(count)} layers; expected at most {MOST_LAYERS}")
     both_ways = attends_both_ways(config)
     if both_ways is not None:
         raise ModelError(f"{name} is {both_ways}; expected a decoder-only causal language model")

@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
 
 from taskpoint.errors import SettingError
 from taskpoint.models.device import usable_device
+from taskpoint.models.loading import MOST_LAYERS
 from taskpoint.models.memory import free_bytes
 from taskpoint.settings import shown
 
@@ -20,8 +21,6 @@ _DTYPES = ("float32", "bfloat16", "float16")
 _HEAD = 64
 # As many positions as Llama 3.1 (2024) was made for; rotary positions cost no weights.
 _POSITIONS = 131_072
-# The deepest published decoders have some hundred layers; tens of thousands take minutes to make, whatever their size.
-_MOST_LAYERS = 10_000
 
 
 def random_decoder(
@@ -71,9 +70,9 @@ def _check_memory(config: Any, size: int, place: torch.device) -> None:
             f"a model of this shape takes {needed / 1e9:,.0f} GB for its weights, but {place} has {free / 1e9:,.0f} GB "
             "free; give a smaller --shape, or a --dtype of 16 bits"
         )
-    if config.num_hidden_layers > _MOST_LAYERS:
+    if config.num_hidden_layers > MOST_LAYERS:
         raise SettingError(
-            f"a model of this shape has {config.num_hidden_layers} layers; expected at most {_MOST_LAYERS}"
+            f"a model of this shape has {config.num_hidden_layers} layers; expected at most {MOST_LAYERS}"
         )
 
 

@@ -188,22 +188,24 @@ class RunFolder:
         layout = self._layout
         tables = [_table(self.path / "rows" / name, layout.schema) for name in sorted(self._parts)]
         joined = pa.concat_tables([layout.schema.empty_table(), *tables])
-        self._check_once(tables)
         rows: pd.DataFrame = joined.to_pandas(integer_object_nulls=True).astype(layout.dtypes)[list(layout.columns)]
+        if rows.duplicated(list(layout.sorted_by)).any():
+            raise self._twice(tables)
         return rows.sort_values(list(layout.sorted_by), kind="stable", ignore_index=True)
 
-    def _check_once(self, tables: Sequence[pa.Table]) -> None:
-        """Refuses rows that are there twice: whatever counts them would count them twice."""
+    def _twice(self, tables: Sequence[pa.Table]) -> RunFolderError:
+        """What to raise for rows that are there twice: whatever counts them would count them twice."""
         seen: set[tuple[object, ...]] = set()
         for name, table in zip(sorted(self._parts), tables, strict=True):
             columns = [table[column].to_pylist() for column in self._layout.sorted_by]
             for row in zip(*columns, strict=True):
                 if row in seen:
-                    raise RunFolderError(
+                    return RunFolderError(
                         f"{self.path / 'rows' / name} holds a row that is there twice "
                         f"({', '.join(map(str, row))}): remove that part and run again with the same --out"
                     )
                 seen.add(row)
+        return RunFolderError(f"{self.path / 'rows'} holds rows that are there twice: give another folder with --out")
 
 
 def _name(key: str) -> str:

@@ -92,8 +92,7 @@ class Manifest:
     @property
     def digest(self) -> str:
         """SHA-256 (hex) of the settings: every part of rows holds it, and so notices when they are edited."""
-        said = {"kind": self.kind, "config": dict(self.config)}
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+        return digest_of({"kind": self.kind, "config": dict(self.config)})
 
     def differences(self, other: Manifest) -> tuple[str, ...]:
         """Settings that differ, as "key: here -> there", nested keys joined by dots; versions do not count."""
@@ -103,6 +102,11 @@ class Manifest:
             for key in sorted({*here, *there})
             if here.get(key, "absent") != there.get(key, "absent")
         )
+
+
+def digest_of(said: object) -> str:
+    """SHA-256 (hex) of JSON values, in whatever order their keys stand."""
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def as_json(config: Mapping[str, object]) -> dict[str, object]:
