@@ -138,7 +138,7 @@ class Arena:
         """Runs a case in a fresh folder, and looks at what it left there."""
         folder = Path(tempfile.mkdtemp(prefix="hostile-"))
         try:
-            work = folder / "work"
+            work = folder / "here"
             work.mkdir()
             for name in case.needs:
                 found = self.materials / name

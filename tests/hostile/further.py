@@ -6,7 +6,9 @@ from dataclasses import replace
 
 from arena import Case
 from further_calls import CALLS
-from further_files import FILES
+from further_models import models
+from further_places import places
+from further_runs import compiled, runs
 from further_texts import TEXTS
 
 # What cases of this round copy beside the materials of the first.
@@ -71,4 +73,4 @@ def _judged(case: Case) -> Case:
     return replace(case, exit=2, says="", look=None) if case.name in REFUSED else case
 
 
-FURTHER: tuple[Case, ...] = tuple(map(_judged, (*FILES, *CALLS, *TEXTS)))
+FURTHER: tuple[Case, ...] = tuple(map(_judged, (*places(), *runs(), *compiled(), *models(), *CALLS, *TEXTS)))

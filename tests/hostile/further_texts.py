@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from arena import Case
-from further_files import COMPILE, GENERATE, replaced
-from named import LOCATE, SMALL, written
+from preparing import COMPILE, GENERATE, LOCATE, SMALL, replaced, written
 
 FEW = ("--shots", "1", *SMALL)
 ROWS = [("cat", "cats"), ("dog", "dogs"), ("tree", "trees"), ("house", "houses"), ("car", "cars"), ("bird", "birds")]

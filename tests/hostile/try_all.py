@@ -16,7 +16,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from arena import Arena, Case
 from further import FURTHER, MORE_MATERIALS
-from named import MATERIALS, NAMED
+from named import NAMED
+from preparing import MATERIALS
 
 ROUNDS = {"named": NAMED, "further": FURTHER, "all": (*NAMED, *FURTHER)}
 
