@@ -6,14 +6,16 @@ Nothing heavy is imported at the top of any of them, because `taskpoint --help` 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import warnings
+from contextlib import suppress
 
 import typer
 
 from taskpoint.cli.bench import verbs as bench_verbs
 from taskpoint.cli.compile import verbs as compile_verbs
-from taskpoint.cli.ending import AGAIN, Stopped, ended_by_signals, unprinted
+from taskpoint.cli.ending import Stopped, by_signal, ended_by_signals, open_streams, sentence, unwritten
 from taskpoint.cli.listing import verbs as listing_verbs
 from taskpoint.cli.locate import verbs as locate_verbs
 from taskpoint.cli.pretrain import verbs as pretrain_verbs
@@ -38,59 +40,78 @@ def main() -> None:
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ["MPLBACKEND"] = "agg"  # figures are drawn into files, whatever else is wished
-    if hasattr(sys.stdout, "reconfigure"):  # names of files need not be text
-        sys.stdout.reconfigure(errors="backslashreplace")
+    open_streams()
     try:
-        with ended_by_signals(), warnings.catch_warnings():
+        with ended_by_signals() as came, warnings.catch_warnings():
             for library in ("torch", "transformers", "numpy"):
                 warnings.filterwarnings("ignore", module=rf"{library}\.")
-            code = _run()
+            code = _run(came)
     # Once more: a signal may come while the others are put back.
-    except (KeyboardInterrupt, Stopped) as signal:
-        code = _interrupted(signal)
+    except (KeyboardInterrupt, Stopped) as ending:
+        code = _interrupted(ending)
     sys.exit(code)
 
 
-def _run() -> int:
-    """The exit code of a command."""
+def _run(came: list[int]) -> int:
+    """The exit code of a command, which may end by a signal that came."""
+    if sys.stdout is None:
+        return _refuse("standard output cannot be written (it is closed): send it to a file, or to /dev/null")
     try:
-        code = app(standalone_mode=False)
-        unwritten = unprinted()
-        if unwritten is not None:
-            raise unwritten
+        code = _parsed(came)
+        lost = unwritten(sys.stdout)
+        if lost is not None:
+            raise lost
         # The parser catches Ctrl-C and gives its code back.
         return _interrupted(KeyboardInterrupt()) if code == 130 else code if isinstance(code, int) else 0
     except TaskpointError as error:
         return _refuse(str(error))
     except typer.Exit as stop:
         return stop.exit_code
-    except (KeyboardInterrupt, typer.Abort, Stopped) as signal:
-        return _interrupted(signal)
+    except (KeyboardInterrupt, typer.Abort, Stopped) as ending:
+        return _interrupted(ending)
     except BrokenPipeError:  # whoever read our output, such as `head`, has seen enough
-        unprinted()
+        unwritten(sys.stdout)
         return 1
     except OSError as error:
         reason = error.strerror or str(error)
         if error.filename is not None:
             return _refuse(f"{os.fspath(error.filename)} cannot be used ({reason}): give another one")
-        return _refuse(f"{'standard output' if unprinted() else 'a file'} cannot be written ({reason})")
+        return _refuse(f"{'standard output' if unwritten(sys.stdout) else 'a file'} cannot be written ({reason})")
     except Exception as error:
         if not hasattr(error, "format_message"):  # a usage error of the parser, whichever library brings it
             raise
         return _refuse(f"{error.format_message()} (see taskpoint --help)")
 
 
-def _interrupted(signal: BaseException) -> int:
+def _parsed(came: list[int]) -> object:
+    """What the parser gives back."""
+    streams = sys.stdout, sys.stderr
+    try:
+        return app(standalone_mode=False)
+    except SystemExit as stop:  # so the parser answers a closed pipe, after it wrapped both
+        sys.stdout, sys.stderr = streams
+        raise BrokenPipeError from stop
+    except Exception:
+        if came:  # then whatever failed did so because of it
+            raise by_signal(came[0]) from None
+        raise
+
+
+def _interrupted(ending: BaseException) -> int:
     """Says that nothing is lost."""
-    if isinstance(signal, Stopped):
-        typer.echo(f"taskpoint: stopped; {AGAIN}", err=True)
-        return signal.code
-    typer.echo(f"taskpoint: interrupted; {AGAIN}", err=True)
-    return 130
+    number = ending.number if isinstance(ending, Stopped) else int(signal.SIGINT)
+    _say(sentence(number))
+    return 128 + number
 
 
 def _refuse(message: str) -> int:
     # Names of files may hold anything; nothing of it shall reach the terminal as a command.
     line = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in " ".join(message.split()))
-    typer.echo(f"taskpoint: {one_screen(line)}", err=True)
+    _say(f"taskpoint: {one_screen(line)}")
     return 2
+
+
+def _say(line: str) -> None:
+    with suppress(OSError):  # nobody can be told that nobody can be told
+        typer.echo(line, err=True)
+    unwritten(sys.stderr)

@@ -2,35 +2,49 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 _SHOW_CURSOR = b"\x1b[?25h"
-AGAIN = "run the same command again to continue"
 
 
 class Stopped(BaseException):
     """The system asks the process to end.
 
     Attributes:
-        code: Exit code that says which signal it was.
+        number: Which signal it was.
     """
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
-        self.code = 128 + number
+        self.number = number
+
+
+def sentence(number: int) -> str:
+    """What is said of a signal: nothing is lost."""
+    word = "interrupted" if number == signal.SIGINT else "stopped"
+    return f"taskpoint: {word}; run the same command again to continue"
+
+
+def by_signal(number: int) -> BaseException:
+    """What a signal raises."""
+    return KeyboardInterrupt() if number == signal.SIGINT else Stopped(number)
 
 
 @contextmanager
-def ended_by_signals() -> Iterator[None]:
+def ended_by_signals() -> Iterator[list[int]]:
     """Lets the first signal end the block by an exception, so that it leaves in order; the second ends the process.
 
     Python swallows an exception that a signal raises where nothing can be told, such as in a destructor.
+
+    Yields:
+        The signals that came, for an exception may arrive as another one: compiled code raises errors of its own.
     """
     came: list[int] = []
 
@@ -38,9 +52,7 @@ def ended_by_signals() -> Iterator[None]:
         came.append(number)
         if len(came) > 1:
             _leave(number)
-        if number == signal.SIGINT:
-            raise KeyboardInterrupt
-        raise Stopped(number)
+        raise by_signal(number)
 
     numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     before = {}
@@ -50,7 +62,7 @@ def ended_by_signals() -> Iterator[None]:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 before[number] = signal.signal(number, act)
     try:
-        yield
+        yield came
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -67,21 +79,37 @@ def show_cursor() -> None:
 def _leave(number: int) -> NoReturn:
     show_cursor()
     with suppress(OSError):
-        os.write(2, f"taskpoint: interrupted; {AGAIN}\n".encode())
+        os.write(2, f"{sentence(number)}\n".encode())
     os._exit(128 + number)
 
 
-def unprinted() -> OSError | None:
-    """What keeps standard output from being written; None where all that was printed is on its way."""
-    if sys.stdout is None:
+def open_streams() -> None:
+    """Makes standard streams safe to write to, whatever the process was started with."""
+    # A file that took the number of a closed stream would get what is meant for a terminal.
+    while (nowhere := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(nowhere)
+    stream = sys.stdout
+    if not isinstance(stream, io.TextIOWrapper):
+        return
+    if sys.__stdout__ is stream and isinstance(stream.buffer, io.RawIOBase):
+        # Python was asked not to buffer: what could not be written would be forgotten, and with it whose fault it was.
+        own = io.BufferedWriter(io.FileIO(stream.fileno(), "w", closefd=False))
+        sys.stdout = stream = io.TextIOWrapper(own, encoding=stream.encoding, line_buffering=True)
+    stream.reconfigure(errors="backslashreplace")  # names of files need not be text
+
+
+def unwritten(stream: TextIO | None) -> OSError | None:
+    """What keeps a standard stream from being written; None where all that was printed is on its way."""
+    if stream is None:
         return None
     try:
-        sys.stdout.flush()
+        stream.flush()
     except OSError as error:
         # What it still holds would be tried once more when Python ends, and fail with a traceback.
         with suppress(OSError, ValueError):
             nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, sys.stdout.fileno())
+            os.dup2(nowhere, stream.fileno())
             os.close(nowhere)
         return error
     return None

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from taskpoint.models.quiet import without_bars
@@ -20,6 +24,9 @@ def export(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: P
         tokenizer: Its tokenizer.
         folder: Where; an existing folder is written into.
         stop: The text that ends an answer; it must be one token, on which `generate` then stops.
+
+    Raises:
+        OSError: The disk is full, ...
     """
     ends: list[int] = tokenizer(stop, add_special_tokens=False)["input_ids"]
     model.generation_config = GenerationConfig(
@@ -34,6 +41,17 @@ def export(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: P
         for name, weight in model.state_dict().items()
         if name not in tied
     }
-    with without_bars():
+    with without_bars(), _told_as_the_system_does():
         model.save_pretrained(folder, state_dict=weights)
-    tokenizer.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+
+@contextmanager
+def _told_as_the_system_does() -> Iterator[None]:
+    """What safetensors and tokenizers raise on a full disk is no OSError; tokenizers' is no class of its own."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, SafetensorError) or type(error) is Exception:
+            raise OSError(errno.EIO, f"the model was not written whole: {error}") from error
+        raise

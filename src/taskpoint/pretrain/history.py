@@ -69,11 +69,15 @@ class History:
             folder = self._out / "snapshots" / f"step-{done.steps:06d}"
             draft = folder.with_suffix(".tmp")
             shutil.rmtree(draft, ignore_errors=True)
-            export(self._model, self._tokenizer, draft, self._stop)
-            if done.steps >= _SCORED_FROM:
-                record["bleu"] = round(self._score(draft), 2)
-            shutil.rmtree(folder, ignore_errors=True)
-            draft.replace(folder)
+            try:
+                export(self._model, self._tokenizer, draft, self._stop)
+                if done.steps >= _SCORED_FROM:
+                    record["bleu"] = round(self._score(draft), 2)
+                shutil.rmtree(folder, ignore_errors=True)
+                draft.replace(folder)
+            except BaseException:
+                shutil.rmtree(draft, ignore_errors=True)
+                raise
         elif done.steps % _EVERY:
             return
         self._records[done.steps] = record

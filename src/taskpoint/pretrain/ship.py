@@ -45,11 +45,15 @@ def ship(
     """
     draft = out / f"{MODEL}.tmp"
     shutil.rmtree(draft, ignore_errors=True)
-    export(model, tokenizer, draft, stop)
-    result = measure(load_quietly(draft, device))
-    (draft / "README.md").write_text(card(result), encoding="utf-8")
-    result.write(out)
-    draft.replace(out / MODEL)
+    try:
+        export(model, tokenizer, draft, stop)
+        result = measure(load_quietly(draft, device))
+        (draft / "README.md").write_text(card(result), encoding="utf-8")
+        result.write(out)
+        draft.replace(out / MODEL)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
     return result
 
 

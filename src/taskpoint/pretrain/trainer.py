@@ -234,11 +234,11 @@ def _save(model: PreTrainedModel, optimizers: Sequence[torch.optim.Optimizer], d
             torch.save(state, file)
             file.flush()
             os.fsync(file.fileno())
-    except (OSError, RuntimeError) as error:  # torch tells a full disk in words of its own
+    except BaseException as error:
         draft.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise
-        raise OSError(errno.EIO, "a checkpoint was not written whole; is the disk full?") from error
+        if isinstance(error, RuntimeError):  # torch tells a full disk in words of its own
+            raise OSError(errno.EIO, "a checkpoint was not written whole; is the disk full?") from error
+        raise
     draft.replace(path)
     sync_folder(path.parent)
 

@@ -11,6 +11,8 @@ from taskpoint.errors import RunFolderError
 # What an interrupted write leaves behind; never read, removed when the folder is opened again.
 LEFTOVER = ".tmp"
 
+_LONGEST_NAME = 200
+
 
 def write_whole(path: Path, content: bytes) -> None:
     """Writes a file under a temporary name, forces it to disk, and renames it.
@@ -22,7 +24,9 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         OSError: The disk is full, the folder is not writable, ...; then `path` is as it was.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{LEFTOVER}")
+    # File systems take names of 255 bytes; one that is nearly as long leaves no room for more.
+    name = path.name if len(os.fsencode(path.name)) <= _LONGEST_NAME else path.name[:40]
+    temporary = path.with_name(f".{name}.{os.getpid()}{LEFTOVER}")
     try:
         with open(temporary, "wb") as file:
             file.write(content)
