@@ -66,29 +66,31 @@ MOMENTS: dict[str, Callable[[Path, bytes], bool]] = {
     "at the instant the bar starts": lambda _, said: HIDE in said,
     "in the middle of the work": lambda folder, said: parts(folder) >= 2,
 }
+SHORT = ("locate", "--task", "lexicon:plural", "--shots", "1", "--items", "8", "--out", "out")
+ALONE = {"capture_output": True, "text": True, "timeout": 60}
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize(
-    ("number", "code", "words"),
+    ("number", "code", "word", "moment"),
     [
-        (signal.SIGINT, 130, b"interrupted; run the same command again to continue"),
-        (signal.SIGTERM, 143, b"stopped; run the same command again to continue"),
+        (signal.SIGINT, 130, b"interrupted", "at the instant the bar starts"),
+        (signal.SIGINT, 130, b"interrupted", "in the middle of the work"),
+        (signal.SIGTERM, 143, b"stopped", "at the instant the bar starts"),
     ],
 )
 def test_a_signal_leaves_a_sentence_a_cursor_and_whole_rows(
-    tmp_path: Path, number: signal.Signals, code: int, words: bytes, moment: str
+    tmp_path: Path, number: signal.Signals, code: int, word: bytes, moment: str
 ) -> None:
     terminal = Terminal(tmp_path, *LOCATE)
     terminal.read_until(lambda said: MOMENTS[moment](tmp_path, said))
     terminal.process.send_signal(number)
     assert terminal.end() == code, terminal.said
-    assert terminal.said.count(words) == 1, terminal.said
+    assert terminal.said.count(word + b"; run the same command again to continue") == 1, terminal.said
     assert b"Traceback" not in terminal.said
     assert terminal.said.rfind(SHOW) > terminal.said.rfind(HIDE)
 
 
-@pytest.mark.parametrize("delay", [0.15, 0.6, 2.0])
+@pytest.mark.parametrize("delay", [0.15, 1.0])
 def test_a_signal_while_libraries_are_imported_is_no_traceback(tmp_path: Path, delay: float) -> None:
     code = "import taskpoint.__main__ as command; print('ready', flush=True); command.main()"
     process = subprocess.Popen(
@@ -126,7 +128,66 @@ with ended_by_signals():
     assert "run the same command again" in done.stderr
 
 
-def test_an_interrupted_training_says_so_and_goes_on(tmp_path: Path) -> None:
+def test_a_signal_while_the_report_is_written_keeps_all_rows(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path, *SHORT)
+    terminal.read_until(lambda said: said.rfind(SHOW) > said.rfind(HIDE) >= 0)  # the bar has gone
+    terminal.process.send_signal(signal.SIGHUP)
+    assert terminal.end() == 129, terminal.said
+    assert terminal.said.count(b"stopped; run the same command again to continue") == 1, terminal.said
+    assert parts(tmp_path) == 10
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_a_request_to_end_before_anything_is_imported_says_so(tmp_path: Path) -> None:
+    code = "import signal, sys, taskpoint.__main__ as command\nsys.meta_path.insert(0, command)\n"
+    code += "command.find_spec = lambda *_: signal.raise_signal(signal.SIGTERM)\ncommand.main()"
+    done = subprocess.run([sys.executable, "-c", code, "tasks"], cwd=tmp_path, **ALONE)
+    assert (done.returncode, done.stdout) == (143, "")
+    assert done.stderr == "taskpoint: stopped; run the same command again to continue\n"
+
+
+@pytest.mark.parametrize(("name", "code", "word"), [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "stopped")])
+@pytest.mark.parametrize("error", ["ImportError", "taskpoint.ModelError"])
+def test_a_signal_that_compiled_code_turned_into_an_error_is_told_as_a_signal(
+    tmp_path: Path, name: str, code: int, word: str, error: str
+) -> None:
+    text = f"""
+import signal, sys, taskpoint
+from taskpoint.cli import app, main
+@app.command()
+def spoil():
+    try:
+        signal.raise_signal(signal.{name})
+    except BaseException:
+        raise {error}("numpy._core.multiarray failed to import")
+sys.argv = ["taskpoint", "spoil"]
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", text], cwd=tmp_path, **ALONE)
+    assert done.returncode == code
+    assert done.stderr == f"taskpoint: {word}; run the same command again to continue\n"
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    ("line", "code", "said"),
+    [
+        ("tasks > /dev/full", 2, "standard output cannot be written (No space left on device)\n"),
+        ("tasks >&-", 2, "standard output cannot be written (it is closed): send it to a file, or to /dev/null\n"),
+        ("nonsense 2> /dev/full", 2, ""),
+        ("tasks 2>&- | true; exit ${PIPESTATUS[0]}", 1, ""),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_one_line(
+    tmp_path: Path, line: str, code: int, said: str, unbuffered: str
+) -> None:
+    env = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    command = ["bash", "-c", f"{sys.executable} -m taskpoint {line}"]
+    done = subprocess.run(command, cwd=tmp_path, env=env, **ALONE)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", said and f"taskpoint: {said}")
+
+
+def test_an_interrupted_training_says_so(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path, *PRETRAIN, "--steps", "60")
     terminal.read_until(lambda said: b"loss" in said)
     terminal.process.send_signal(signal.SIGTERM)

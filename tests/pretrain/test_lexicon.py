@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -112,3 +113,28 @@ def test_a_value_out_of_its_range_is_refused_before_anything_is_written(
         replace(tiny, **changes)
     assert "\n" not in str(refused.value)
     assert not tiny.out.exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sets no limit to the size of files")
+# Too little for a config, for the weights, for the tokenizer.
+@pytest.mark.parametrize("most", [0, 2_000, 40_000])
+def test_a_model_for_which_the_disk_has_no_room_is_one_line_and_leaves_nothing_of_it(
+    tiny: PretrainLexicon, most: int
+) -> None:
+    import resource
+
+    tiny = replace(tiny, width=4, mlp=4, vocab=2_000)  # then the tokenizer's file is the largest
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def full(done: int, *_: float) -> None:
+        if done == tiny.steps:  # its last checkpoint had room
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+
+    try:
+        with pytest.raises(RunFolderError, match="cannot be written") as told:
+            run(tiny, full)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "\n" not in str(told.value)
+    assert not list(tiny.out.glob("model*"))
+    assert run(tiny).steps == tiny.steps
