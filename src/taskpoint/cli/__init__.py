@@ -58,7 +58,7 @@ def _run(came: list[int]) -> int:
         return _refuse("standard output cannot be written (it is closed): send it to a file, or to /dev/null")
     try:
         code = _parsed(came)
-        lost = unwritten(sys.stdout)
+        lost = unwritten("stdout")
         if lost is not None:
             raise lost
         # The parser catches Ctrl-C and gives its code back.
@@ -70,13 +70,13 @@ def _run(came: list[int]) -> int:
     except (KeyboardInterrupt, typer.Abort, Stopped) as ending:
         return _interrupted(ending)
     except BrokenPipeError:  # whoever read our output, such as `head`, has seen enough
-        unwritten(sys.stdout)
+        unwritten("stdout")
         return 1
     except OSError as error:
         reason = error.strerror or str(error)
         if error.filename is not None:
             return _refuse(f"{os.fspath(error.filename)} cannot be used ({reason}): give another one")
-        return _refuse(f"{'standard output' if unwritten(sys.stdout) else 'a file'} cannot be written ({reason})")
+        return _refuse(f"{'standard output' if unwritten('stdout') else 'a file'} cannot be written ({reason})")
     except Exception as error:
         if not hasattr(error, "format_message"):  # a usage error of the parser, whichever library brings it
             raise
@@ -114,4 +114,4 @@ def _refuse(message: str) -> int:
 def _say(line: str) -> None:
     with suppress(OSError):  # nobody can be told that nobody can be told
         typer.echo(line, err=True)
-    unwritten(sys.stderr)
+    unwritten("stderr")

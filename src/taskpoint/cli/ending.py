@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import NoReturn, TextIO
+from typing import Literal, NoReturn
 
 _SHOW_CURSOR = b"\x1b[?25h"
 
@@ -99,8 +99,9 @@ def open_streams() -> None:
     stream.reconfigure(errors="backslashreplace")  # names of files need not be text
 
 
-def unwritten(stream: TextIO | None) -> OSError | None:
+def unwritten(name: Literal["stdout", "stderr"]) -> OSError | None:
     """What keeps a standard stream from being written; None where all that was printed is on its way."""
+    stream = getattr(sys, name)
     if stream is None:
         return None
     try:
