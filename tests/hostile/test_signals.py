@@ -168,6 +168,22 @@ main()
     assert done.stderr == f"taskpoint: {word}; run the same command again to continue\n"
 
 
+def test_ctrl_c_while_a_dataclass_is_made_has_its_own_exit_code(tmp_path: Path) -> None:
+    # By -m, as no file that is run by its name is concerned.
+    (tmp_path / "run.py").write_text("""
+import signal, sys
+import taskpoint.__main__ as command
+from taskpoint.cli import app
+@app.command()
+def spoil():
+    exec("signal.raise_signal(signal.SIGINT)")
+sys.argv = ["taskpoint", "spoil"]
+command.main()
+""")
+    done = subprocess.run([sys.executable, "-m", "run"], cwd=tmp_path, **ALONE)
+    assert (done.returncode, done.stderr) == (130, "taskpoint: interrupted; run the same command again to continue\n")
+
+
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize(
     ("line", "code", "said"),
