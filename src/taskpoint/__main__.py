@@ -27,8 +27,8 @@ def main() -> None:
         sys.stderr.write(f"taskpoint: interrupted; {_AGAIN}\n")
         sys.exit(130)
     finally:
-        # Under -m, Python remembers that Ctrl-C passed through an exec of text, as dataclasses are made by, and would at
-        # its end kill itself though it was caught; the next exec of text lets it forget.
+        # Under -m, Python remembers that Ctrl-C passed through an exec of text, as dataclasses are made by, and would
+        # at its end kill itself though it was caught; the next exec of text lets it forget.
         exec("")
 
 
