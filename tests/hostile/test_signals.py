@@ -76,6 +76,7 @@ ALONE = {"capture_output": True, "text": True, "timeout": 60}
         (signal.SIGINT, 130, b"interrupted", "at the instant the bar starts"),
         (signal.SIGINT, 130, b"interrupted", "in the middle of the work"),
         (signal.SIGTERM, 143, b"stopped", "at the instant the bar starts"),
+        (signal.SIGTERM, 143, b"stopped", "in the middle of the work"),
     ],
 )
 def test_a_signal_leaves_a_sentence_a_cursor_and_whole_rows(
@@ -90,7 +91,7 @@ def test_a_signal_leaves_a_sentence_a_cursor_and_whole_rows(
     assert terminal.said.rfind(SHOW) > terminal.said.rfind(HIDE)
 
 
-@pytest.mark.parametrize("delay", [0.15, 1.0])
+@pytest.mark.parametrize("delay", [0.15, 0.6, 1.0, 2.0])
 def test_a_signal_while_libraries_are_imported_is_no_traceback(tmp_path: Path, delay: float) -> None:
     code = "import taskpoint.__main__ as command; print('ready', flush=True); command.main()"
     process = subprocess.Popen(
