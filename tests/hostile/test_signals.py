@@ -147,6 +147,20 @@ def test_a_request_to_end_before_anything_is_imported_says_so(tmp_path: Path) ->
     assert done.stderr == "taskpoint: stopped; run the same command again to continue\n"
 
 
+def test_a_signal_during_an_import_raises_nothing_in_what_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "compiled.py").write_text("""
+import signal
+try:
+    signal.raise_signal(signal.SIGTERM)
+finally:
+    print("an exception came up here", flush=True)
+""")
+    code = "from taskpoint.cli.ending import ended_by_signals\nwith ended_by_signals():\n    import compiled"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, **ALONE)
+    assert (done.returncode, done.stdout) == (143, "")
+    assert done.stderr == "taskpoint: stopped; run the same command again to continue\n"
+
+
 @pytest.mark.parametrize(("name", "code", "word"), [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "stopped")])
 @pytest.mark.parametrize("error", ["ImportError", "taskpoint.ModelError"])
 def test_a_signal_that_compiled_code_turned_into_an_error_is_told_as_a_signal(

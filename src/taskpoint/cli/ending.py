@@ -41,6 +41,8 @@ def by_signal(number: int) -> BaseException:
 def ended_by_signals() -> Iterator[list[int]]:
     """Lets the first signal end the block by an exception, so that it leaves in order; the second ends the process.
 
+    So does the first while a library is imported: rows are on the disk or not, and nothing else is lost.
+
     Python swallows an exception that a signal raises where nothing can be told, such as in a destructor.
 
     Yields:
@@ -48,9 +50,9 @@ def ended_by_signals() -> Iterator[list[int]]:
     """
     came: list[int] = []
 
-    def act(number: int, _: FrameType | None) -> None:
+    def act(number: int, frame: FrameType | None) -> None:
         came.append(number)
-        if len(came) > 1:
+        if len(came) > 1 or _importing(frame):
             _leave(number)
         raise by_signal(number)
 
@@ -67,6 +69,15 @@ def ended_by_signals() -> Iterator[list[int]]:
         for number, handler in before.items():
             signal.signal(number, handler)
         show_cursor()
+
+
+def _importing(frame: FrameType | None) -> bool:
+    """Whether a library is being imported: compiled ones may end the process where an exception comes up in them."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def show_cursor() -> None:
