@@ -34,3 +34,15 @@ def test_a_disk_that_is_full_late_leaves_the_older_file_and_no_other(
         save_whole(file, b"newer")
     assert [each.name for each in tmp_path.iterdir()] == ["figure.svg"]
     assert file.read_bytes() == b"older"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pipes in folders")
+def test_what_is_no_file_is_not_replaced_and_a_link_leads_to_its_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.svg")
+    with pytest.raises(RunFolderError, match="is there already and is no file"):
+        save_whole(tmp_path / "pipe.svg", b"drawn")
+    assert (tmp_path / "pipe.svg").is_fifo()
+    (tmp_path / "link.svg").symlink_to(tmp_path / "far.svg")
+    save_whole(tmp_path / "link.svg", b"drawn")
+    assert (tmp_path / "link.svg").is_symlink()
+    assert (tmp_path / "far.svg").read_bytes() == b"drawn"
