@@ -63,6 +63,9 @@ REFUSED = {
     "a model whose max_position_embeddings is None, fine",
     "a weight of another shape",
     "a tokenizer_class of 'BertTokenizer'",
+    "a process with no output at all",
+    "a process with no output for a report",
+    "a process with no output for an answer",
     "a generation config whose max_new_tokens is -5",
 }
 
