@@ -20,8 +20,8 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from shape import about, arguments, llama, prompts
-from taskpoint.engine.prefix import CompiledContext, compile_context, prefix_generate
-from taskpoint.engine.truncated import cut_context
+from taskpoint.engine.compiled import CompiledContext, compile_context, prefix_generate
+from taskpoint.engine.cut import cut_context
 from taskpoint.models.library import cache_of, with_cache
 from timing import Table, ratio, rounds, spread, timed
 

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from shape import about, arguments, llama, prompts, uneven
 from taskpoint.analysis.savings import ModelShape, kv_elements, prompt_flops
-from taskpoint.engine.reference import mask_context
-from taskpoint.engine.truncated import cut_context
+from taskpoint.engine.cut import cut_context
+from taskpoint.engine.paths.reference import mask_context
 from taskpoint.models.library import cache_of, with_cache
 from timing import Table, now, overhead, ratio, rounds, spread
 

@@ -23,8 +23,8 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 
 from cut import Context, read_and_write
 from taskpoint.analysis.savings import ModelShape, prompt_flops
-from taskpoint.engine.sweep import sweep_logits
-from taskpoint.engine.truncated import cut_context
+from taskpoint.engine.cut import cut_context
+from taskpoint.engine.sweep_logits import sweep_logits
 from timing import Competitor, digits, ratios, rounds, timed
 
 # meta-llama/Llama-3.1-8B, config.json.

@@ -29,9 +29,9 @@ from transformers import PreTrainedTokenizerFast
 from cut import MOST_DIFFERENCE, read_and_write
 from shape import about, arguments, llama, prompts, uneven
 from taskpoint.analysis.savings import ModelShape, kv_elements
-from taskpoint.engine.reference import reference_sweep_logits
-from taskpoint.engine.sweep import sweep_logits
-from taskpoint.engine.truncated import cut_context
+from taskpoint.engine.cut import cut_context
+from taskpoint.engine.paths.reference import reference_sweep_logits
+from taskpoint.engine.sweep_logits import sweep_logits
 from timing import Competitor, Table, ratio, rounds, spread, timed
 
 HERE = Path(__file__).parent

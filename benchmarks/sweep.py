@@ -18,10 +18,10 @@ from torch import Tensor
 
 from cut import MOST_DIFFERENCE
 from shape import about, arguments, llama, prompts, uneven
-from taskpoint.engine.read_context import read_context
-from taskpoint.engine.reference import mask_context, reference_sweep_logits
-from taskpoint.engine.sweep import sweep_last_logits, sweep_logits
-from taskpoint.engine.sweep_decode import sweep_generate
+from taskpoint.engine.context import read_context
+from taskpoint.engine.paths.reference import mask_context, reference_sweep_logits
+from taskpoint.engine.sweep_generate import sweep_generate
+from taskpoint.engine.sweep_logits import sweep_last_logits, sweep_logits
 from timing import Table, ratio, rounds, spread, timed
 
 # By number of layers: ordinary passes that a sweep may cost, and times that it must be faster than masking.

@@ -19,7 +19,7 @@ import taskpoint as tp
 from taskpoint.pretrain.accuracy import greedy_answers
 from taskpoint.prompts.content import Content
 from taskpoint.prompts.template import template
-from taskpoint.tasks.bleu import corpus_bleu
+from taskpoint.tasks.scores.bleu import corpus_bleu
 from timing import Table, ratio, rounds, spread, timed
 
 

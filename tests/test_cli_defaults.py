@@ -12,11 +12,11 @@ import pytest
 
 import taskpoint as tp
 from taskpoint.cli import main
-from taskpoint.experiments import bench as bench_module
-from taskpoint.experiments import compile as compile_module
-from taskpoint.experiments import generate as generate_module
-from taskpoint.experiments import locate as locate_module
-from taskpoint.experiments.compiled_prompt import CompiledPrompt
+from taskpoint.compiled import answer_file as generate_module
+from taskpoint.compiled import compile as compile_module
+from taskpoint.compiled.prompt import CompiledPrompt
+from taskpoint.experiments.bench import run as bench_module
+from taskpoint.experiments.locate import run as locate_module
 from taskpoint.models import loading
 from taskpoint.pretrain import lexicon as lexicon_module
 from taskpoint.pretrain import translator as translator_module

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 import taskpoint as tp
+from taskpoint.asking.condition import Condition
 from taskpoint.cli import main
-from taskpoint.experiments.compiled_file import read_compiled
-from taskpoint.experiments.condition import Condition
-from taskpoint.experiments.locate_view import view_of_folder
-from taskpoint.experiments.recognised import Recognised, recognised
+from taskpoint.compiled.file import read_compiled
+from taskpoint.experiments.locate.recognised import Recognised, recognised
+from taskpoint.experiments.locate.view import view_of_folder
 from taskpoint.results import folder as folder_module
 from taskpoint.results.folder import RunFolder
 

@@ -13,10 +13,13 @@ SRC = Path(__file__).parents[1] / "src" / "taskpoint"
 
 # Floor of every room; a module may import its own room and rooms on lower floors.
 FLOORS = {
-    "__main__": 7,
-    "cli": 6,
-    "experiments": 5,
-    "pretrain": 5,
+    "__main__": 9,
+    "cli": 8,
+    "experiments": 7,
+    "pretrain": 7,
+    "compiled": 6,
+    "asking": 5,
+    "training": 4,
     "report": 4,
     "engine": 3,
     "tasks": 3,
@@ -25,18 +28,26 @@ FLOORS = {
     "prompts": 2,
     "models": 2,
     "settings": 1,
+    "progress": 0,
     "strict_json": 0,
     "errors": 0,
 }
-# Rooms that know nothing of the rest of the house.
 # What every room may know.
-BELOW = {"errors", "settings", "strict_json"}
+BELOW = {"errors", "progress", "settings", "strict_json"}
+# Rooms that know nothing of the rest of the house.
 ALONE = {"prompts", "analysis", "models"}
+# The engine's own floors: the public verbs stand above its rooms, and all of them above the plan.
+ENGINE = {"": 3, "checks": 2, "paths": 1, "calls": 0, "plan": -1}
+MOST_FILES = 14
 
 
 def room(module: str) -> str:
     parts = module.split(".")
     return parts[1] if len(parts) > 1 else "__init__"
+
+
+def module_of(path: Path) -> str:
+    return ".".join(("taskpoint", *path.relative_to(SRC).with_suffix("").parts)).removesuffix(".__init__")
 
 
 def imports(path: Path) -> set[str]:
@@ -63,10 +74,7 @@ def test_arrows_point_down(path: Path) -> None:
 
 
 def test_modules_do_not_import_each_other_in_circles() -> None:
-    def name(path: Path) -> str:
-        return ".".join(("taskpoint", *path.relative_to(SRC).with_suffix("").parts)).removesuffix(".__init__")
-
-    graph = {name(path): imports(path) for path in MODULES}
+    graph = {module_of(path): imports(path) for path in MODULES}
     finished: set[str] = set()
 
     def visit(module: str, way: tuple[str, ...]) -> None:
@@ -116,9 +124,47 @@ def test_type_checkers_see_every_public_name_where_it_is() -> None:
     assert seen == taskpoint._HOMES
 
 
-@pytest.mark.parametrize("name", ["plan.py", "truncated.py"])
-def test_the_two_files_that_explain_the_engine_stay_short(name: str) -> None:
-    assert len((SRC / "engine" / name).read_text().splitlines()) < 250
+def test_arrows_point_down_within_the_engine() -> None:
+    def floor(parts: tuple[str, ...]) -> int:
+        return ENGINE[parts[0]] if parts[0] in ENGINE else ENGINE[""]
+
+    for path in (SRC / "engine").rglob("*.py"):
+        own = path.relative_to(SRC / "engine").with_suffix("").parts
+        for module in imports(path):
+            other = tuple(module.split(".")[2:])
+            if module.startswith("taskpoint.engine.") and other[0] != own[0]:
+                assert floor(other) <= floor(own), f"{'/'.join(own)} must not import {module}"
+
+
+def test_no_experiment_imports_another() -> None:
+    for path in (SRC / "experiments").glob("*/**/*.py"):
+        own = path.relative_to(SRC / "experiments").parts[0]
+        for module in imports(path):
+            parts = module.split(".")
+            if parts[1] == "experiments" and (SRC / "experiments" / parts[2]).is_dir():
+                assert parts[2] == own, f"{path.relative_to(SRC)} must not import {module}"
+
+
+VIEWS = sorted(SRC.glob("experiments/*/view.py"))
+
+
+@pytest.mark.parametrize("path", VIEWS, ids=lambda path: path.parent.name)
+def test_a_view_needs_no_model(path: Path) -> None:
+    code = f"import sys, {module_of(path)}; print(sorted({{'torch', 'transformers'}} & set(sys.modules)))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+def test_no_folder_is_a_heap() -> None:
+    for folder in {path.parent for path in MODULES}:
+        files = [path.name for path in folder.iterdir() if path.is_file()]
+        assert len(files) <= MOST_FILES, f"{folder.relative_to(SRC.parent)} holds {len(files)} files"
+
+
+def test_the_two_files_that_explain_the_engine_stay_short() -> None:
+    assert sum(len((SRC / "engine" / name).read_text().splitlines()) for name in ("plan.py", "cut.py")) < 300
+    for name in ("plan.py", "cut.py"):
+        assert len((SRC / "engine" / name).read_text().splitlines()) < 250
 
 
 def test_what_is_known_of_the_library_beyond_its_public_calls_stands_in_one_file() -> None:

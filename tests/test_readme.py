@@ -183,7 +183,7 @@ def test_a_shell_line_runs_and_nothing_but_our_own_lines_reaches_the_terminal(wh
 
 @pytest.mark.parametrize("name", PYTHON)
 def test_the_python_of_a_document_runs(name: str, clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from taskpoint.experiments import locate
+    from taskpoint.experiments.locate import run as locate
     from taskpoint.models import families
 
     monkeypatch.chdir(clone)

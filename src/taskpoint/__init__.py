@@ -6,9 +6,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from taskpoint.engine.sweep import sweep_logits as sweep_logits
-    from taskpoint.engine.sweep_decode import sweep_generate as sweep_generate
-    from taskpoint.engine.truncated import cut_context as cut_context
+    from taskpoint.compiled.compile import compile_prompt as compile_prompt
+    from taskpoint.compiled.compile import load_prompt as load_prompt
+    from taskpoint.engine.cut import cut_context as cut_context
+    from taskpoint.engine.sweep_generate import sweep_generate as sweep_generate
+    from taskpoint.engine.sweep_logits import sweep_logits as sweep_logits
     from taskpoint.errors import DataError as DataError
     from taskpoint.errors import ModelError as ModelError
     from taskpoint.errors import PlanError as PlanError
@@ -18,10 +20,8 @@ if TYPE_CHECKING:
     from taskpoint.errors import TaskpointError as TaskpointError
     from taskpoint.errors import TokenizerError as TokenizerError
     from taskpoint.errors import UnknownNameError as UnknownNameError
-    from taskpoint.experiments.bench import bench as bench
-    from taskpoint.experiments.compile import compile_prompt as compile_prompt
-    from taskpoint.experiments.compile import load_prompt as load_prompt
-    from taskpoint.experiments.locate import locate as locate
+    from taskpoint.experiments.bench.run import bench as bench
+    from taskpoint.experiments.locate.run import locate as locate
     from taskpoint.models.families import register_family as register_family
     from taskpoint.models.loading import load as load
     from taskpoint.tasks.registry import task as task
@@ -40,15 +40,15 @@ _HOMES = {
     "TaskpointError": "taskpoint.errors",
     "TokenizerError": "taskpoint.errors",
     "UnknownNameError": "taskpoint.errors",
-    "bench": "taskpoint.experiments.bench",
-    "compile_prompt": "taskpoint.experiments.compile",
-    "cut_context": "taskpoint.engine.truncated",
+    "bench": "taskpoint.experiments.bench.run",
+    "compile_prompt": "taskpoint.compiled.compile",
+    "cut_context": "taskpoint.engine.cut",
     "load": "taskpoint.models.loading",
-    "load_prompt": "taskpoint.experiments.compile",
-    "locate": "taskpoint.experiments.locate",
+    "load_prompt": "taskpoint.compiled.compile",
+    "locate": "taskpoint.experiments.locate.run",
     "register_family": "taskpoint.models.families",
-    "sweep_generate": "taskpoint.engine.sweep_decode",
-    "sweep_logits": "taskpoint.engine.sweep",
+    "sweep_generate": "taskpoint.engine.sweep_generate",
+    "sweep_logits": "taskpoint.engine.sweep_logits",
     "task": "taskpoint.tasks.registry",
     "task_names": "taskpoint.tasks.registry",
 }

@@ -18,7 +18,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from taskpoint.analysis.cost import PARTS, Cost, bytes_of, decode_cost, prefill_cost
 from taskpoint.analysis.shape import ModelShape
-from taskpoint.engine.truncated import cut_context
+from taskpoint.engine.cut import cut_context
 from taskpoint.errors import SettingError
 from taskpoint.models.library import cache_of, with_cache
 

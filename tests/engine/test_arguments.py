@@ -9,11 +9,11 @@ import pytest
 import torch
 from families import FAMILIES, PROMPTS, TOKENS, TOLERANCE, VOCAB, computing, family, inputs
 
-from taskpoint.engine.arguments import LayerCall, Sight, hide, read_call
-from taskpoint.engine.forward import hooked
+from taskpoint.engine.calls.arguments import LayerCall, Sight, hide, read_call
+from taskpoint.engine.calls.forward import hooked
+from taskpoint.engine.cut import cut_context
+from taskpoint.engine.paths.reference import mask_context
 from taskpoint.engine.plan import present_tokens
-from taskpoint.engine.reference import mask_context
-from taskpoint.engine.truncated import cut_context
 from taskpoint.errors import ModelError
 from taskpoint.models.anatomy import anatomy
 

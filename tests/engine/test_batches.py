@@ -7,10 +7,12 @@ import torch
 from families import PROMPTS, family
 from torch import Tensor
 
-from taskpoint.engine import batches, sweep, sweep_decode
-from taskpoint.engine.batches import SweepSize, in_batches, rows_at_once
-from taskpoint.engine.sweep import sweep_logits
-from taskpoint.engine.sweep_decode import sweep_generate
+from taskpoint.engine import sweep_generate as sweep_decode
+from taskpoint.engine import sweep_logits as sweep
+from taskpoint.engine.paths import batch_sizes as batches
+from taskpoint.engine.paths.batch_sizes import SweepSize, in_batches, rows_at_once
+from taskpoint.engine.sweep_generate import sweep_generate
+from taskpoint.engine.sweep_logits import sweep_logits
 from taskpoint.errors import ModelError
 from taskpoint.models.anatomy import anatomy
 

@@ -15,10 +15,10 @@ from transformers.models.llama.modeling_llama import LlamaAttention
 
 from taskpoint.engine import check as check_module
 from taskpoint.engine.check import CheckResult, check, exact
-from taskpoint.engine.reference import mask_context, reference_sweep_logits
-from taskpoint.engine.sweep import sweep_last_logits, sweep_logits
-from taskpoint.engine.sweep_decode import sweep_generate
-from taskpoint.engine.truncated import cut_context
+from taskpoint.engine.cut import cut_context
+from taskpoint.engine.paths.reference import mask_context, reference_sweep_logits
+from taskpoint.engine.sweep_generate import sweep_generate
+from taskpoint.engine.sweep_logits import sweep_last_logits, sweep_logits
 from taskpoint.errors import ModelError, PlanError
 from taskpoint.models.anatomy import anatomy
 

@@ -21,8 +21,8 @@ from toys import (
 )
 
 from taskpoint.engine.check import check, exact
-from taskpoint.engine.sweep import sweep_logits
-from taskpoint.engine.truncated import cut_context
+from taskpoint.engine.cut import cut_context
+from taskpoint.engine.sweep_logits import sweep_logits
 from taskpoint.errors import ModelError
 from taskpoint.models.anatomy import anatomy
 from taskpoint.models.families import register_family

@@ -14,7 +14,7 @@ from pictures import FAMILIES as SEEING
 from pictures import fresh_seeing, pictures
 
 from taskpoint.engine.check import check, exact
-from taskpoint.engine.sharing_check import takes_apart
+from taskpoint.engine.paths.shared_keys_check import can_share_keys
 from taskpoint.models.library import cache_of, with_cache
 
 _SIZES: dict[str, Any] = {
@@ -138,7 +138,7 @@ def test_whatever_mode_is_on_around_it_the_verdict_is_the_same(name: str, traini
         found = check(model)
         assert torch.is_grad_enabled() == (mode not in ("no gradients", "inference"))
         assert torch.is_autocast_enabled("cpu") == (mode == "autocast")
-        assert takes_apart(model) == takes_apart(family(name, None, FEW_LAYERS))
+        assert can_share_keys(model) == can_share_keys(family(name, None, FEW_LAYERS))
     assert found.exact
     assert found == check(family(name, None, FEW_LAYERS))
     assert torch.equal(torch.random.get_rng_state(), before)

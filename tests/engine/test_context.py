@@ -14,10 +14,10 @@ import torch
 from families import FAMILIES, LAYERS, TOLERANCE, VOCAB, WINDOW, computing, family
 from torch import Tensor
 
-from taskpoint.engine.read_context import read_context
-from taskpoint.engine.sharing_check import takes_apart
-from taskpoint.engine.sweep import sweep_last_logits
-from taskpoint.engine.sweep_decode import sweep_generate
+from taskpoint.engine.context import read_context
+from taskpoint.engine.paths.shared_keys_check import can_share_keys
+from taskpoint.engine.sweep_generate import sweep_generate
+from taskpoint.engine.sweep_logits import sweep_last_logits
 from taskpoint.errors import PlanError
 from taskpoint.models.anatomy import anatomy
 
@@ -122,7 +122,7 @@ def test_the_context_is_not_read_again(name: str) -> None:
     model, case = family(name), CASE_OF["examples after an instruction"]
     context = read_context(model, case.context, case.context_drop)
     lengths: list[int] = []
-    takes_apart(model)  # asked before, so that its own calls are not counted
+    can_share_keys(model)  # asked before, so that its own calls are not counted
     with computing(anatomy(model).layers[0], lengths):
         sweep_last_logits(model, *given(case), last=1, context=context)
     assert max(lengths) <= 8

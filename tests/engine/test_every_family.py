@@ -13,13 +13,13 @@ import pytest
 import torch
 from families import CONFIGS, EAGER_ONLY, EVERY_CASE, FEW_LAYERS, TOKENS, VOCAB, Prompt, family, fresh, inputs
 
-from taskpoint.engine.compare import prompts
-from taskpoint.engine.covered import COVERED_FAMILIES
-from taskpoint.engine.reference import mask_context
-from taskpoint.engine.soundness import unsound
-from taskpoint.engine.sweep import sweep_logits
-from taskpoint.engine.sweep_decode import sweep_generate
-from taskpoint.engine.truncated import cut_context
+from taskpoint.engine.checks.compare import prompts
+from taskpoint.engine.checks.masking import fault_of_masking
+from taskpoint.engine.checks.tested_families import TESTED_FAMILIES
+from taskpoint.engine.cut import cut_context
+from taskpoint.engine.paths.reference import mask_context
+from taskpoint.engine.sweep_generate import sweep_generate
+from taskpoint.engine.sweep_logits import sweep_logits
 from taskpoint.models.anatomy import anatomy
 from taskpoint.models.library import cache_of, with_cache
 
@@ -94,7 +94,7 @@ def test_masking_hides_wholly_and_every_layer_of_a_cut_matters(name: str) -> Non
     """Otherwise the two could agree on something else, or on nothing."""
     model = family(name, None, FEW_LAYERS)
     parts = anatomy(model)
-    assert unsound(model, parts, prompts(model, 12)[0], list(CUTS[:-1]), share=1e-4) is None
+    assert fault_of_masking(model, parts, prompts(model, 12)[0], list(CUTS[:-1]), share=1e-4) is None
     logits = sweep_logits(model, RAGGED.input_ids, RAGGED.drop, RAGGED.mask)  # [C, B, vocab]
     for lower in CUTS[:-1]:
         assert far(logits[lower], logits[lower + 1]) > 0.05
@@ -123,7 +123,7 @@ def test_in_half_precision_cutting_is_nearer_to_masking_than_masking_is_to_float
 
 
 def test_the_families_that_skip_the_self_check_are_those_tested_here() -> None:
-    assert {anatomy(family(name, None, FEW_LAYERS)).family for name in NAMES} == COVERED_FAMILIES
+    assert {anatomy(family(name, None, FEW_LAYERS)).family for name in NAMES} == TESTED_FAMILIES
 
 
 def test_families_are_tested_in_every_attention_that_they_offer() -> None:

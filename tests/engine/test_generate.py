@@ -15,9 +15,9 @@ import torch
 import transformers as hf
 from families import LAYERS, PROMPTS, TOKENS, TOLERANCE, VOCAB, Prompt, family, fresh, inputs
 
-from taskpoint.engine.cache import book_of, check_cache
-from taskpoint.engine.reference import mask_context
-from taskpoint.engine.truncated import cut_context
+from taskpoint.engine.cut import cut_context
+from taskpoint.engine.paths.present_cache import book_of, check_cache
+from taskpoint.engine.paths.reference import mask_context
 from taskpoint.errors import ModelError, PlanError
 from taskpoint.models.library import cache_of, with_cache
 

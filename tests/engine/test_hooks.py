@@ -33,12 +33,12 @@ from hooking import ON_LAYERS, WITHIN, adding, everywhere, hooks, last, on, part
 from pictures import DEEPSTACK, is_picture, pictures, seeing
 from torch import Tensor, nn
 
-from taskpoint.engine.prefix import compile_context, prefix_generate, prefix_logits
-from taskpoint.engine.read_context import read_context
-from taskpoint.engine.reference import mask_context
-from taskpoint.engine.sweep import sweep_last_logits, sweep_logits
-from taskpoint.engine.sweep_decode import sweep_generate
-from taskpoint.engine.truncated import cut_context
+from taskpoint.engine.compiled import compile_context, prefix_generate, prefix_logits
+from taskpoint.engine.context import read_context
+from taskpoint.engine.cut import cut_context
+from taskpoint.engine.paths.reference import mask_context
+from taskpoint.engine.sweep_generate import sweep_generate
+from taskpoint.engine.sweep_logits import sweep_last_logits, sweep_logits
 from taskpoint.errors import PlanError
 from taskpoint.models.anatomy import anatomy
 from taskpoint.models.library import cache_of, with_cache

@@ -12,8 +12,8 @@ from pictures import FAMILIES, LAYERS, is_picture, pictures, seeing
 from torch import Tensor
 
 from taskpoint.engine.check import check
-from taskpoint.engine.reference import mask_context
-from taskpoint.engine.truncated import cut_context
+from taskpoint.engine.cut import cut_context
+from taskpoint.engine.paths.reference import mask_context
 
 STEPS = 3
 CUTS = range(LAYERS + 1)

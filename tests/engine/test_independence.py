@@ -18,10 +18,10 @@ import torch
 import transformers as hf
 from families import LAYERS, PROMPTS, TOKENS, Prompt, family, fresh, inputs, randomised, untouched
 
-from taskpoint.engine.forward import hooked
-from taskpoint.engine.reference import mask_context
-from taskpoint.engine.sweep import sweep_logits
-from taskpoint.engine.truncated import cut_context
+from taskpoint.engine.calls.forward import hooked
+from taskpoint.engine.cut import cut_context
+from taskpoint.engine.paths.reference import mask_context
+from taskpoint.engine.sweep_logits import sweep_logits
 from taskpoint.errors import ModelError, PlanError
 from taskpoint.models.anatomy import anatomy
 from taskpoint.models.library import cache_of, with_cache

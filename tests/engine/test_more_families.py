@@ -15,8 +15,8 @@ import transformers as hf
 from families import FEW_LAYERS, PROMPTS, TOLERANCE, VOCAB, WINDOW, randomised, untouched
 
 from taskpoint.engine.check import check
-from taskpoint.engine.reference import reference_sweep_logits
-from taskpoint.engine.riding import ride
+from taskpoint.engine.paths.every_cut import logits_of_every_cut
+from taskpoint.engine.paths.reference import reference_sweep_logits
 from taskpoint.models.anatomy import anatomy
 
 PROMPT = PROMPTS["ragged, rows differ"]
@@ -109,7 +109,7 @@ def test_the_self_check_lets_the_family_be_cut_and_a_sweep_of_it_equals_masks(na
         assert found.exact, found
         assert found.largest_difference < 1e-5
         arguments = (PROMPT.input_ids, PROMPT.drop, PROMPT.mask)
-        swept = ride(model, anatomy(model), *arguments, last=1).transpose(0, 1)[:, :, 0]
+        swept = logits_of_every_cut(model, anatomy(model), *arguments, last=1).transpose(0, 1)[:, :, 0]
         masked = reference_sweep_logits(model, *arguments)
     torch.testing.assert_close(swept, masked, atol=TOLERANCE, rtol=0)
     assert (swept[0] - swept[-1]).abs().max() > 0.1  # hiding tells

@@ -15,10 +15,10 @@ from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutpu
 
 from taskpoint import register_family
 from taskpoint.engine.check import check
-from taskpoint.engine.reference import mask_context, reference_sweep_logits
-from taskpoint.engine.sweep import sweep_logits
-from taskpoint.engine.sweep_decode import sweep_generate
-from taskpoint.engine.truncated import cut_context
+from taskpoint.engine.cut import cut_context
+from taskpoint.engine.paths.reference import mask_context, reference_sweep_logits
+from taskpoint.engine.sweep_generate import sweep_generate
+from taskpoint.engine.sweep_logits import sweep_logits
 from taskpoint.errors import ModelError
 from taskpoint.models.anatomy import anatomy
 from taskpoint.models.library import cache_of

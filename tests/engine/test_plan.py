@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taskpoint.engine.cache import Ledger
+from taskpoint.engine.paths.present_cache import Ledger
 from taskpoint.engine.plan import CutPlan, Present, present_tokens
 
 

@@ -13,9 +13,9 @@ import torch
 from families import CUTS, LAYERS, PROMPTS, TOKENS, TOLERANCE, WINDOW, Prompt, family, inputs
 from torch import Tensor
 
-from taskpoint.engine.reference import mask_context
-from taskpoint.engine.sweep import sweep_logits
-from taskpoint.engine.truncated import cut_context
+from taskpoint.engine.cut import cut_context
+from taskpoint.engine.paths.reference import mask_context
+from taskpoint.engine.sweep_logits import sweep_logits
 
 
 def norm(x: Tensor, weight: Tensor) -> Tensor:

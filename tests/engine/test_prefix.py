@@ -14,10 +14,10 @@ import torch
 from families import CUTS, FAMILIES, LAYERS, TOLERANCE, VOCAB, family, fresh, untouched
 from torch import Tensor
 
-from taskpoint.engine.prefix import compile_context, prefix_generate, prefix_logits
-from taskpoint.engine.reference import mask_context
-from taskpoint.engine.shared import SharedLayer
-from taskpoint.engine.truncated import cut_context
+from taskpoint.engine.compiled import compile_context, prefix_generate, prefix_logits
+from taskpoint.engine.cut import cut_context
+from taskpoint.engine.paths.reference import mask_context
+from taskpoint.engine.paths.shared_keys import SharedLayer
 from taskpoint.errors import PlanError
 
 CONTEXT, NEW = 14, 4

@@ -11,12 +11,12 @@ import torch
 import transformers as hf
 from families import LAYERS, PROMPTS, TOKENS, family, fresh, inputs, untouched
 
-from taskpoint.engine.cache import book_of
-from taskpoint.engine.forward import hooked
-from taskpoint.engine.reference import mask_context
-from taskpoint.engine.sweep import sweep_last_logits, sweep_logits
-from taskpoint.engine.sweep_decode import sweep_generate
-from taskpoint.engine.truncated import cut_context
+from taskpoint.engine.calls.forward import hooked
+from taskpoint.engine.cut import cut_context
+from taskpoint.engine.paths.present_cache import book_of
+from taskpoint.engine.paths.reference import mask_context
+from taskpoint.engine.sweep_generate import sweep_generate
+from taskpoint.engine.sweep_logits import sweep_last_logits, sweep_logits
 from taskpoint.errors import ModelError, PlanError
 from taskpoint.models.anatomy import anatomy
 from taskpoint.models.library import cache_of, with_cache

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from transformers.cache_utils import Cache
 
-from taskpoint.engine import shared
-from taskpoint.engine.shared import ATTENTION, Clock, RoomyLayer, SharedLayer, shared_attention, sharing
+from taskpoint.engine.paths import shared_keys as shared
+from taskpoint.engine.paths.shared_keys import ATTENTION, Clock, RoomyLayer, SharedLayer, shared_attention, sharing
 from taskpoint.errors import ModelError
 from taskpoint.models.anatomy import anatomy
 from taskpoint.models.library import with_cache

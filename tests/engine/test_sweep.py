@@ -8,10 +8,10 @@ import pytest
 import torch
 from families import CASES, CUTS, FAMILIES, LAYERS, PROMPTS, TOKENS, TOLERANCE, VOCAB, family, fresh, inputs, inside
 
-from taskpoint.engine.forward import hooked
-from taskpoint.engine.reference import reference_last_logits, reference_sweep_logits
-from taskpoint.engine.sweep import sweep_last_logits, sweep_logits
-from taskpoint.engine.truncated import cut_context
+from taskpoint.engine.calls.forward import hooked
+from taskpoint.engine.cut import cut_context
+from taskpoint.engine.paths.reference import reference_last_logits, reference_sweep_logits
+from taskpoint.engine.sweep_logits import sweep_last_logits, sweep_logits
 from taskpoint.models.anatomy import anatomy
 
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 from families import CASES, CUTS, FAMILIES, LAYERS, PROMPTS, TOKENS, Prompt, family, inputs, inside
 
-from taskpoint.engine.stepping import can_step
-from taskpoint.engine.sweep import sweep_last_logits
-from taskpoint.engine.sweep_decode import sweep_generate
-from taskpoint.engine.truncated import cut_context
+from taskpoint.engine.cut import cut_context
+from taskpoint.engine.paths.every_cut_decode import can_decode_every_cut
+from taskpoint.engine.sweep_generate import sweep_generate
+from taskpoint.engine.sweep_logits import sweep_last_logits
 from taskpoint.models.anatomy import anatomy
 
 NEW = 4
@@ -66,7 +66,7 @@ def test_answers_end_and_are_filled_as_generate_does(name: str) -> None:
 def test_a_family_whose_variants_stand_side_by_side_is_not_decoded_one_by_one() -> None:
     """Otherwise the rows would be right for a reason that costs N + 1 runs."""
     stepping = {
-        name: can_step(family(name), anatomy(family(name)), TOKENS + NEW * (LAYERS + 1))
+        name: can_decode_every_cut(family(name), anatomy(family(name)), TOKENS + NEW * (LAYERS + 1))
         for name in (*FAMILIES, "gpt_neo_wide")
     }
     assert [name for name, can in stepping.items() if not can] == ["gpt_neo"]  # its window would be met

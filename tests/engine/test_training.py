@@ -11,9 +11,9 @@ import torch
 import transformers as hf
 from families import LAYERS, PROMPTS, Prompt, family, fresh, inputs, untouched
 
-from taskpoint.engine.forward import hooked
-from taskpoint.engine.reference import mask_context
-from taskpoint.engine.truncated import cut_context
+from taskpoint.engine.calls.forward import hooked
+from taskpoint.engine.cut import cut_context
+from taskpoint.engine.paths.reference import mask_context
 from taskpoint.errors import PlanError
 from taskpoint.models.anatomy import anatomy
 from taskpoint.models.library import cache_of, replays_calls, with_cache

@@ -26,8 +26,8 @@ from families import (
     inputs,
 )
 
-from taskpoint.engine.reference import mask_context
-from taskpoint.engine.truncated import cut_context
+from taskpoint.engine.cut import cut_context
+from taskpoint.engine.paths.reference import mask_context
 from taskpoint.models.library import cache_of, replays_calls, with_cache
 
 

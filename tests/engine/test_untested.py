@@ -19,14 +19,14 @@ from torch import Tensor
 from transformers import GenerationMixin
 
 from taskpoint.engine import check as check_module
-from taskpoint.engine import compare, usage
 from taskpoint.engine.check import check, exact
-from taskpoint.engine.prefix import compile_context, prefix_generate, prefix_logits
-from taskpoint.engine.read_context import read_context
-from taskpoint.engine.reference import mask_context
-from taskpoint.engine.sweep import sweep_last_logits, sweep_logits
-from taskpoint.engine.sweep_decode import sweep_generate
-from taskpoint.engine.truncated import cut_context
+from taskpoint.engine.checks import compare, usage
+from taskpoint.engine.compiled import compile_context, prefix_generate, prefix_logits
+from taskpoint.engine.context import read_context
+from taskpoint.engine.cut import cut_context
+from taskpoint.engine.paths.reference import mask_context
+from taskpoint.engine.sweep_generate import sweep_generate
+from taskpoint.engine.sweep_logits import sweep_last_logits, sweep_logits
 from taskpoint.errors import ModelError
 from taskpoint.models import library
 from taskpoint.models.library import cache_of, generate_with_cache, with_cache
@@ -172,7 +172,7 @@ def test_an_older_version_than_any_tested_is_checked_too(version: str, monkeypat
 def test_the_check_does_what_people_do(monkeypatch: pytest.MonkeyPatch) -> None:
     """`generate` with its own cache, a ragged batch, a second turn on the cache, sweeps, a compiled prompt."""
     calls: list[tuple[int, bool, bool, int]] = []
-    seen: dict[str, list[Any]] = {"ride": [], "Stepping": [], "read_compiled": [], "Queries": []}
+    seen: dict[str, list[Any]] = {"logits_of_every_cut": [], "EveryCutDecode": [], "read_compiled": [], "Queries": []}
     plain = GenerationMixin.generate
 
     def generate(self: Any, ids: Tensor, **named: Any) -> Any:
@@ -189,8 +189,8 @@ def test_the_check_does_what_people_do(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, name, lambda *args, **named: seen[name].append(args) or own(*args, **named))
 
     monkeypatch.setattr(GenerationMixin, "generate", generate)
-    spied(compare, "ride")
-    spied(compare, "Stepping")
+    spied(compare, "logits_of_every_cut")
+    spied(compare, "EveryCutDecode")
     spied(usage, "read_compiled")
     spied(usage, "Queries")
     assert exact(fresh("llama", None, FEW_LAYERS))
@@ -198,8 +198,8 @@ def test_the_check_does_what_people_do(monkeypatch: pytest.MonkeyPatch) -> None:
     second = {(ragged, under) for past, ragged, under, length in calls if 0 < past < length}
     assert first == {(ragged, True) for ragged in (True, False)}
     assert second == first
-    assert {mask is not None for *_, mask in seen["ride"][:2]} == {True, False}  # alone, and ragged
-    assert seen["Stepping"]
+    assert {mask is not None for *_, mask in seen["logits_of_every_cut"][:2]} == {True, False}  # alone, and ragged
+    assert seen["EveryCutDecode"]
     assert len(seen["read_compiled"]) == len(seen["Queries"]) == FEW_LAYERS
 
 

@@ -22,12 +22,12 @@ from families import (
     untouched,
 )
 
+from taskpoint.engine.calls.forward import hooked
 from taskpoint.engine.check import check
-from taskpoint.engine.forward import hooked
-from taskpoint.engine.reference import mask_context
-from taskpoint.engine.sweep import sweep_logits
-from taskpoint.engine.sweep_decode import sweep_generate
-from taskpoint.engine.truncated import cut_context
+from taskpoint.engine.cut import cut_context
+from taskpoint.engine.paths.reference import mask_context
+from taskpoint.engine.sweep_generate import sweep_generate
+from taskpoint.engine.sweep_logits import sweep_logits
 from taskpoint.models.anatomy import anatomy
 from taskpoint.models.library import cache_of
 

@@ -27,12 +27,12 @@ from families import (
     untouched,
 )
 
+from taskpoint.engine.calls.forward import hooked
 from taskpoint.engine.check import check
-from taskpoint.engine.forward import hooked
+from taskpoint.engine.cut import cut_context
+from taskpoint.engine.paths.reference import mask_context
 from taskpoint.engine.plan import present_tokens
-from taskpoint.engine.reference import mask_context
-from taskpoint.engine.sweep import sweep_logits
-from taskpoint.engine.truncated import cut_context
+from taskpoint.engine.sweep_logits import sweep_logits
 from taskpoint.errors import ModelError
 from taskpoint.models.anatomy import anatomy
 from taskpoint.models.library import cache_of, with_cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import taskpoint as tp
-from taskpoint.experiments.locate import LocateResult
+from taskpoint.experiments.locate.run import LocateResult
 from taskpoint.models.loading import LanguageModel
 
 

@@ -18,14 +18,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import taskpoint as tp
 from taskpoint.analysis.shape import ModelShape
-from taskpoint.engine.truncated import cut_context
+from taskpoint.engine.cut import cut_context
 from taskpoint.errors import ModelError, RunFolderError, SettingError
-from taskpoint.experiments import bench as experiment
-from taskpoint.experiments.bench_config import BenchConfig
-from taskpoint.experiments.bench_passes import Passes
-from taskpoint.experiments.bench_rows import LAYOUT
-from taskpoint.experiments.bench_subject import Subject, fitted, manifest
-from taskpoint.experiments.bench_view import view_of_folder
+from taskpoint.experiments.bench import run as experiment
+from taskpoint.experiments.bench.config import BenchConfig
+from taskpoint.experiments.bench.passes import Passes
+from taskpoint.experiments.bench.rows import LAYOUT
+from taskpoint.experiments.bench.subject import Subject, fitted, manifest
+from taskpoint.experiments.bench.view import view_of_folder
 from taskpoint.models.library import cache_of, with_cache
 from taskpoint.models.loading import LanguageModel
 from taskpoint.models.random_weights import random_decoder

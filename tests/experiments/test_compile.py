@@ -12,10 +12,10 @@ import transformers as hf
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 import taskpoint as tp
-from taskpoint.engine.prefix import prefix_generate
+from taskpoint.compiled import prompt as compiled_prompt
+from taskpoint.compiled.prompt import CompiledPrompt
+from taskpoint.engine.compiled import prefix_generate
 from taskpoint.errors import PromptError, SettingError, TaskpointError
-from taskpoint.experiments import compiled_prompt
-from taskpoint.experiments.compiled_prompt import CompiledPrompt
 from taskpoint.models.loading import LanguageModel
 from taskpoint.prompts.encode import encode
 from taskpoint.prompts.selector import parse_selector

@@ -15,10 +15,10 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 import taskpoint as tp
+from taskpoint.compiled import compile as compiling
+from taskpoint.compiled import file as compiled_file
+from taskpoint.compiled.prompt import CompiledPrompt
 from taskpoint.errors import DataError, ModelError, TaskpointError, TokenizerError
-from taskpoint.experiments import compile as compiling
-from taskpoint.experiments import compiled_file
-from taskpoint.experiments.compiled_prompt import CompiledPrompt
 from taskpoint.models.loading import LanguageModel
 from taskpoint.prompts import template as templates
 from taskpoint.results import atomic

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 import taskpoint as tp
+from taskpoint.asking import finite_check as finite
 from taskpoint.cli import main
-from taskpoint.experiments import finite
-from taskpoint.experiments.generate import generate_file
+from taskpoint.compiled.answer_file import generate_file
 from taskpoint.models.loading import LanguageModel
 from taskpoint.prompts.encode import encode_many
 from taskpoint.prompts.template import template

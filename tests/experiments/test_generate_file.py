@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 import taskpoint as tp
+from taskpoint.compiled.answer_file import generate_file
+from taskpoint.compiled.prompt import CompiledPrompt
 from taskpoint.errors import DataError, PromptError, RunFolderError, SettingError, TaskpointError
-from taskpoint.experiments.compiled_prompt import CompiledPrompt
-from taskpoint.experiments.generate import generate_file
 from taskpoint.models.loading import LanguageModel
 
 COUNT = 40

@@ -17,13 +17,13 @@ import torch
 
 import taskpoint as tp
 from taskpoint.analysis.recognition import recognition_point
+from taskpoint.asking import encoding
+from taskpoint.asking.condition import PAPER_CONDITIONS, Condition, conditions
+from taskpoint.asking.scores import curve_scores
 from taskpoint.errors import ModelError, PromptError, RunFolderError, SettingError, TaskpointError
-from taskpoint.experiments import encoding
-from taskpoint.experiments.condition import PAPER_CONDITIONS, Condition, conditions
-from taskpoint.experiments.locate import LocateResult
-from taskpoint.experiments.locate_cells import Cell, Cells
-from taskpoint.experiments.locate_view import view_of_folder
-from taskpoint.experiments.scores import curve_scores
+from taskpoint.experiments.locate.cells import Cell, Cells
+from taskpoint.experiments.locate.run import LocateResult
+from taskpoint.experiments.locate.view import view_of_folder
 from taskpoint.models.loading import LanguageModel
 from taskpoint.prompts.encode import encode, encode_many
 from taskpoint.prompts.selector import parse_selector

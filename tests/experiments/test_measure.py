@@ -11,9 +11,10 @@ import pytest
 import torch
 
 import taskpoint as tp
-from taskpoint.experiments import grouping, measure
-from taskpoint.experiments.grouping import Group, groups
-from taskpoint.experiments.measure import Measure
+from taskpoint.asking import measure
+from taskpoint.asking import same_context as grouping
+from taskpoint.asking.measure import Measure
+from taskpoint.asking.same_context import Group, groups
 from taskpoint.models.anatomy import anatomy
 from taskpoint.models.loading import LanguageModel
 from taskpoint.prompts.encode import encode_many

@@ -176,8 +176,8 @@ def _serve() -> None:
     # All that the verbs import on their way, so that no case waits for it.
     import taskpoint as tp
     import taskpoint.cli
-    import taskpoint.experiments.compile
-    import taskpoint.experiments.locate
+    import taskpoint.compiled.compile
+    import taskpoint.experiments.locate.run
     from taskpoint.cli import main
 
     tp.load()

@@ -11,7 +11,7 @@ import torch
 import transformers as hf
 
 from taskpoint.errors import TokenizerError
-from taskpoint.models.fingerprint import ModelFingerprint, model_fingerprint, tokenizer_fingerprint
+from taskpoint.models.files.fingerprint import ModelFingerprint, model_fingerprint, tokenizer_fingerprint
 from taskpoint.models.loading import load
 
 

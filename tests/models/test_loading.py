@@ -19,10 +19,10 @@ from transformers import (
 )
 
 from taskpoint.errors import ModelError, SettingError, TaskpointError, TokenizerError, UnknownNameError
-from taskpoint.models import tokenizer as tokenizers
+from taskpoint.models.files import tokenizer as tokenizers
 from taskpoint.models.loading import load
-from taskpoint.pretrain.tokenizer import suite_texts, train_tokenizer
 from taskpoint.tasks.lexicon import subtasks
+from taskpoint.training.tokenizer import suite_texts, train_tokenizer
 
 SHAPE: dict[str, Any] = {
     "vocab_size": 400, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2,

@@ -14,10 +14,10 @@ from pictures import FAMILIES, LAYERS, fresh_seeing, pictures, seeing
 
 from taskpoint.errors import ModelError
 from taskpoint.models.loading import load
-from taskpoint.pretrain.tokenizer import suite_texts, train_tokenizer
 from taskpoint.prompts.content import Content, Example
 from taskpoint.prompts.template import template
 from taskpoint.tasks.lexicon import subtasks
+from taskpoint.training.tokenizer import suite_texts, train_tokenizer
 
 SHAPE: dict[str, Any] = {
     "vocab_size": 400, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,

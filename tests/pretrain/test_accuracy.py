@@ -7,10 +7,10 @@ from transformers import PreTrainedTokenizerFast
 
 from taskpoint.models.loading import LanguageModel
 from taskpoint.pretrain.accuracy import accuracies
-from taskpoint.pretrain.tokenizer import suite_texts, train_tokenizer
 from taskpoint.prompts.template import template
 from taskpoint.tasks.lexicon import subtasks
 from taskpoint.tasks.mapping import MappingTask
+from taskpoint.training.tokenizer import suite_texts, train_tokenizer
 
 
 class _Oracle:

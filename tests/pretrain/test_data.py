@@ -6,13 +6,14 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from taskpoint.errors import SettingError
-from taskpoint.pretrain.data import Mixture, collate, taught
-from taskpoint.pretrain.tokenizer import suite_texts, train_tokenizer
+from taskpoint.pretrain.data import Mixture
 from taskpoint.prompts.content import Content, Example
 from taskpoint.prompts.encode import encode
 from taskpoint.prompts.template import template
 from taskpoint.tasks.lexicon import subtasks
 from taskpoint.tasks.mapping import Subtask
+from taskpoint.training.sequences import collate, taught
+from taskpoint.training.tokenizer import suite_texts, train_tokenizer
 
 WORDS = subtasks()
 TEMPLATES = ("qa", "arrow", "colon")

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-import taskpoint.pretrain.history as history_module
-from taskpoint.pretrain.history import History, log_spaced
-from taskpoint.pretrain.tokenizer import train_tokenizer
-from taskpoint.pretrain.trainer import Training
+import taskpoint.training.history as history_module
+from taskpoint.training.history import History, log_spaced
+from taskpoint.training.tokenizer import train_tokenizer
+from taskpoint.training.trainer import Training
 
 
 @pytest.fixture(scope="module")

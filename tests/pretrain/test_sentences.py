@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
 from taskpoint.errors import SettingError
-from taskpoint.pretrain.data import TrainingBatch
 from taskpoint.pretrain.sentences import SentenceMixture
-from taskpoint.pretrain.tokenizer import train_tokenizer
 from taskpoint.prompts.template import template
 from taskpoint.tasks.language import LANGUAGES
 from taskpoint.tasks.tatoeba import Corpus, corpora
+from taskpoint.training.sequences import TrainingBatch
+from taskpoint.training.tokenizer import train_tokenizer
 
 QUICK = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 ANYWHERE = {"seed": st.integers(0, 2**32), "step": st.integers(0, 10_000)}

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
-from taskpoint.pretrain.tokenizer import suite_texts, train_tokenizer
 from taskpoint.tasks.lexicon import subtasks
+from taskpoint.training.tokenizer import suite_texts, train_tokenizer
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from taskpoint.errors import RunFolderError, SettingError
-from taskpoint.pretrain.data import TrainingBatch
-from taskpoint.pretrain.trainer import TrainingSettings, train
+from taskpoint.training.sequences import TrainingBatch
+from taskpoint.training.trainer import TrainingSettings, train
 
 SETTINGS = TrainingSettings(
     steps=8, lr=1e-2, warmup=2, weight_decay=0.1, beta2=0.95, clip=1.0, bfloat16=False, checkpoint_every=3

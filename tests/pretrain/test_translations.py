@@ -8,12 +8,12 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from taskpoint.models.loading import LanguageModel, load
-from taskpoint.pretrain.export import export
-from taskpoint.pretrain.tokenizer import train_tokenizer
 from taskpoint.pretrain.translations import ZeroShot, answered, mean_bleu, measured, translation_scores
 from taskpoint.prompts.template import template
 from taskpoint.tasks.mapping import Subtask
 from taskpoint.tasks.translation import TranslationTask
+from taskpoint.training.export import export
+from taskpoint.training.tokenizer import train_tokenizer
 
 _FRENCH = {
     "The bread is very good today.": "Le pain est très bon aujourd'hui.",

@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-import taskpoint.pretrain.history as history_module
 import taskpoint.pretrain.translator as translator_module
+import taskpoint.training.history as history_module
 from taskpoint.errors import DataError, RunFolderError, SettingError, UnknownNameError
 from taskpoint.pretrain.translator import SIZES, PretrainTranslator, run, sized
 from taskpoint.pretrain.translator_result import TranslatorResult

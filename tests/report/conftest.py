@@ -14,7 +14,7 @@ import pytest
 from taskpoint.analysis.intervals import Interval
 from taskpoint.analysis.recognition import RecognitionPoint
 from taskpoint.analysis.savings import Saving
-from taskpoint.report.view import AnswerView, ConditionView, ControlScore, LocateView
+from taskpoint.experiments.locate.findings import AnswerView, ConditionView, ControlScore, LocateView
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode does not look beside a test module
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from taskpoint.errors import SettingError
-from taskpoint.report.bench_figure import bench_figure, save_bench_figure
-from taskpoint.report.bench_view import BenchLine, BenchView, Ratio
+from taskpoint.experiments.bench.figure import bench_figure, save_bench_figure
+from taskpoint.experiments.bench.findings import BenchLine, BenchView, Ratio
 from taskpoint.report.palette import style
 
 

@@ -7,8 +7,9 @@ import re
 import pytest
 from rich.console import Console
 
-from taskpoint.report.bench_terminal import conclusion, duration, plain_text, show, size, times
-from taskpoint.report.bench_view import MEANING, BenchLine, BenchView, Ratio
+from taskpoint.experiments.bench.findings import MEANING, BenchLine, BenchView, Ratio
+from taskpoint.experiments.bench.terminal import conclusion, plain_text, show
+from taskpoint.report.numbers import duration, size, times
 
 
 def ratio(cut: int, batch: int, ideal: bool = True) -> Ratio:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from reading import END, ESCAPE, HOME, LEFT, RIGHT, Reader
 
-from taskpoint.report.html import save_page
-from taskpoint.report.view import LocateView
+from taskpoint.experiments.locate.findings import LocateView
+from taskpoint.experiments.locate.page.html import save_page
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from reading import END, ESCAPE, HOME, LEFT, RIGHT, Reader
 
-from taskpoint.report.html import save_page
-from taskpoint.report.languages import stories
-from taskpoint.report.view import AnswerView, LocateView
+from taskpoint.experiments.locate.findings import AnswerView, LocateView
+from taskpoint.experiments.locate.page.html import save_page
+from taskpoint.experiments.locate.page.languages import stories
 
 
 @pytest.fixture(scope="module")

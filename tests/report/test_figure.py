@@ -11,9 +11,9 @@ import matplotlib as mpl
 import pytest
 
 from taskpoint.errors import SettingError
-from taskpoint.report.figure import figure, save_figure
+from taskpoint.experiments.locate.figure import figure, save_figure
+from taskpoint.experiments.locate.findings import LocateView
 from taskpoint.report.palette import style
-from taskpoint.report.view import LocateView
 
 
 def _luminance(colour: str) -> float:
@@ -130,7 +130,7 @@ def test_settings_of_matplotlib_are_left_alone(sample: LocateView, tmp_path: Pat
 
 
 def test_drawing_does_not_load_pyplot() -> None:
-    code = "import sys, taskpoint.report.figure; sys.exit('matplotlib.pyplot' in sys.modules)"
+    code = "import sys, taskpoint.experiments.locate.figure; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -7,10 +7,10 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
-from taskpoint.report.html import page, save_page
-from taskpoint.report.payload import payload
-from taskpoint.report.view import AnswerView, LocateView
-from taskpoint.report.wording import conclusion
+from taskpoint.experiments.locate.findings import AnswerView, LocateView
+from taskpoint.experiments.locate.page.html import page, save_page
+from taskpoint.experiments.locate.page.payload import payload
+from taskpoint.experiments.locate.wording import conclusion
 
 
 class _Reader(HTMLParser):

@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
-from taskpoint.report.languages import changes, stories
-from taskpoint.report.view import AnswerView, LocateView
+from taskpoint.experiments.locate.findings import AnswerView, LocateView
+from taskpoint.experiments.locate.page.languages import changes, stories
 
 
 @pytest.mark.parametrize(

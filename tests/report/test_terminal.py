@@ -6,9 +6,10 @@ import re
 
 from rich.console import Console
 
-from taskpoint.report.terminal import plain_text, show
-from taskpoint.report.view import LocateView
-from taskpoint.report.wording import conclusion, score, span
+from taskpoint.experiments.locate.findings import LocateView
+from taskpoint.experiments.locate.terminal import plain_text, show
+from taskpoint.experiments.locate.wording import conclusion
+from taskpoint.report.numbers import score, span
 
 
 def _shown(view: LocateView, **options: object) -> str:

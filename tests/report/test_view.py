@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from taskpoint.errors import SettingError
-from taskpoint.report.view import ControlScore, LocateView, PartView
+from taskpoint.experiments.locate.findings import ControlScore, LocateView, PartView
 
 
 def test_a_column_of_another_length_than_the_cuts_is_refused_and_named(sample: LocateView) -> None:

@@ -6,8 +6,9 @@ import pytest
 
 from taskpoint.analysis.recognition import RecognitionPoint
 from taskpoint.analysis.savings import Saving
-from taskpoint.report.view import ConditionView, LocateView
-from taskpoint.report.wording import conclusion, hidden_words, part_word, percent, score, span
+from taskpoint.experiments.locate.findings import ConditionView, LocateView
+from taskpoint.experiments.locate.wording import conclusion, hidden_words, part_word
+from taskpoint.report.numbers import percent, score, span
 
 
 def _headline(view: LocateView, **changes: object) -> LocateView:

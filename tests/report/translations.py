@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from taskpoint.analysis.recognition import RecognitionPoint
 from taskpoint.analysis.savings import Saving
-from taskpoint.report.view import AnswerView, ConditionView, ControlScore, LocateView, PartView
+from taskpoint.experiments.locate.findings import AnswerView, ConditionView, ControlScore, LocateView, PartView
 
 LAYERS = 10
 CUTS = tuple(range(LAYERS + 1))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
-from taskpoint.tasks.bleu import bleu_counts, corpus_bleu, corpus_chrf, sentence_bleu
+from taskpoint.tasks.scores.bleu import bleu_counts, corpus_bleu, corpus_chrf, sentence_bleu
 
 SENTENCE = st.lists(st.sampled_from(["the", "The", "cat", "sat", "on", "mat", ".", "été"]), max_size=9).map(" ".join)
 SAID = SENTENCE.filter(bool)

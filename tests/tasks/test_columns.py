@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from taskpoint.errors import DataError
-from taskpoint.tasks.columns import FAMILIES, Columns, columns_of
+from taskpoint.tasks.files.columns import FAMILIES, Columns, columns_of
 
 
 @pytest.mark.parametrize(("first", "second"), FAMILIES)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskpoint.errors import DataError
-from taskpoint.tasks.delimited import records
+from taskpoint.tasks.files.delimited import records
 
 TAB = "\t"
 ANY = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)

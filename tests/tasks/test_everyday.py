@@ -6,10 +6,10 @@ import pytest
 
 from taskpoint.errors import DataError, UnknownNameError
 from taskpoint.tasks import everyday as module
-from taskpoint.tasks import tables
 from taskpoint.tasks.everyday import directions, everyday
+from taskpoint.tasks.files import tables
 from taskpoint.tasks.language import LANGUAGES, detected_language
-from taskpoint.tasks.scoring import normalise
+from taskpoint.tasks.scores.same_text import normalise
 from taskpoint.tasks.tatoeba import LONGEST, Corpus
 from taskpoint.tasks.translation import DIRECTIONS, direction_name, sentence_key
 

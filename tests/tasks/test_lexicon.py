@@ -9,9 +9,9 @@ import pytest
 
 import taskpoint
 from taskpoint.errors import UnknownNameError
-from taskpoint.tasks import tables
+from taskpoint.tasks.files import tables
 from taskpoint.tasks.lexicon import lexicon, subtasks
-from taskpoint.tasks.scoring import input_key, normalise
+from taskpoint.tasks.scores.same_text import input_key, normalise
 
 NAMES = sorted(subtasks())
 

@@ -12,7 +12,7 @@ from taskpoint.errors import DataError, PromptError, SettingError
 from taskpoint.tasks.base import Item
 from taskpoint.tasks.lexicon import lexicon, subtasks
 from taskpoint.tasks.mapping import MappingTask, Subtask, merged
-from taskpoint.tasks.scoring import exact_match, input_key
+from taskpoint.tasks.scores.same_text import exact_match, input_key
 
 SUITE = lexicon()
 ITEMS = {name: lexicon(name).items() for name in subtasks()}

@@ -15,9 +15,9 @@ from sacrebleu.metrics.chrf import CHRF
 
 from taskpoint.errors import SettingError, UnknownNameError
 from taskpoint.tasks.base import Item
-from taskpoint.tasks.bleu import bleu_of
-from taskpoint.tasks.metrics import EXACT, PAPER_BLEU, metric, metric_names
 from taskpoint.tasks.registry import task
+from taskpoint.tasks.scores.bleu import bleu_of
+from taskpoint.tasks.scores.metrics import EXACT, PAPER_BLEU, metric, metric_names
 
 SENTENCE = st.lists(st.sampled_from(["the", "The", "cat", "sat", "on", "mat.", "猫", "坐在", "été"]), max_size=7).map(
     " ".join

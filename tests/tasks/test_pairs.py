@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from taskpoint.errors import DataError
 from taskpoint.tasks.pairs import pairs, read_pairs, read_table
-from taskpoint.tasks.scoring import input_key
+from taskpoint.tasks.scores.same_text import input_key
 
 
 def file(folder: Path, text: str, name: str = "fra.tsv") -> Path:

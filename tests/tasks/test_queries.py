@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from taskpoint.errors import DataError
-from taskpoint.tasks.queries import Query, read_queries
+from taskpoint.tasks.files.queries import Query, read_queries
 
 
 def test_lines_are_objects_or_texts_and_everything_they_say_is_kept(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from taskpoint.errors import DataError
-from taskpoint.tasks.reading import check_text, read_text
+from taskpoint.tasks.files.reading import check_text, read_text
 
 
 def refused(path: Path, message: str) -> str:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskpoint.tasks.scoring import exact_match, input_key, normalise
+from taskpoint.tasks.scores.same_text import exact_match, input_key, normalise
 
 
 @given(st.text())

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from taskpoint.errors import DataError, PromptError
 from taskpoint.tasks.base import Item
-from taskpoint.tasks.bleu import bleu_counts, sentence_bleu
 from taskpoint.tasks.everyday import everyday
 from taskpoint.tasks.lexicon import lexicon
 from taskpoint.tasks.mapping import MappingTask, Pair
+from taskpoint.tasks.scores.bleu import bleu_counts, sentence_bleu
 from taskpoint.tasks.translation import TranslationTask, direction_name, instruction, sentence_key, translating
 
 ILL: tuple[Pair, ...] = (

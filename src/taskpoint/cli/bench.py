@@ -15,7 +15,7 @@ from taskpoint.errors import SettingError
 from taskpoint.settings import shown
 
 if TYPE_CHECKING:
-    from taskpoint.report.bench_view import BenchView
+    from taskpoint.experiments.bench.findings import BenchView
 
 verbs = typer.Typer()
 
@@ -48,9 +48,9 @@ def bench(
     """Measure what a cut saves: prompt, decoded token, memory; beside what counting says is possible."""
     # The profiler that weighs memory announces itself on stderr, once a pass.
     os.environ.setdefault("KINETO_LOG_LEVEL", "6")
-    from taskpoint.experiments import bench as experiment
-    from taskpoint.experiments.bench_config import BenchConfig
-    from taskpoint.experiments.bench_subject import Subject
+    from taskpoint.experiments.bench import run as experiment
+    from taskpoint.experiments.bench.config import BenchConfig
+    from taskpoint.experiments.bench.subject import Subject
     from taskpoint.models.anatomy import anatomy
     from taskpoint.models.loading import load
     from taskpoint.models.random_weights import random_decoder
@@ -81,8 +81,8 @@ def bench(
 
 def report_bench(folder: Path, figures: Sequence[Path]) -> None:
     """Shows the benchmark of a run folder again, and draws more figures of it."""
-    from taskpoint.experiments.bench_view import view_of_folder
-    from taskpoint.report.bench_figure import save_bench_figure
+    from taskpoint.experiments.bench.figure import save_bench_figure
+    from taskpoint.experiments.bench.view import view_of_folder
 
     view = view_of_folder(folder)
     for path in figures:
@@ -92,8 +92,8 @@ def report_bench(folder: Path, figures: Sequence[Path]) -> None:
 
 def _show(view: BenchView, folder: Path) -> None:
     """Prints a benchmark, writes its figure and JSON, and says where they are."""
-    from taskpoint.report.bench_figure import save_bench_figure
-    from taskpoint.report.bench_terminal import show
+    from taskpoint.experiments.bench.figure import save_bench_figure
+    from taskpoint.experiments.bench.terminal import show
     from taskpoint.results.atomic import save_whole
 
     show(view, console())

@@ -60,10 +60,10 @@ def compile_(
         )
     if from_run is None and task is None:
         raise SettingError("compile --after LAYER needs --task; `taskpoint tasks` lists them")
-    from taskpoint.experiments.compile import compile_prompt
-    from taskpoint.experiments.compiled_file import check_target
-    from taskpoint.experiments.condition import Condition
-    from taskpoint.experiments.recognised import recognised
+    from taskpoint.asking.condition import Condition
+    from taskpoint.compiled.compile import compile_prompt
+    from taskpoint.compiled.file import check_target
+    from taskpoint.experiments.locate.recognised import recognised
     from taskpoint.models.bundled import model_for
     from taskpoint.models.loading import load
     from taskpoint.tasks.registry import task as task_of
@@ -115,9 +115,9 @@ def generate(
         raise SettingError("generate needs one of --queries FILE and --query TEXT")
     if query and out is not None:
         raise SettingError("--out belongs to --queries FILE; the answer to --query is printed")
-    from taskpoint.experiments.compile import opened
-    from taskpoint.experiments.compiled_file import read_compiled
-    from taskpoint.experiments.generate import generate_file
+    from taskpoint.compiled.answer_file import generate_file
+    from taskpoint.compiled.compile import opened
+    from taskpoint.compiled.file import read_compiled
     from taskpoint.models.loading import load
     from taskpoint.report.progress import progress
 

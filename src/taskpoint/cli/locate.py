@@ -14,7 +14,7 @@ from taskpoint.errors import SettingError
 from taskpoint.settings import shown
 
 if TYPE_CHECKING:
-    from taskpoint.report.view import LocateView
+    from taskpoint.experiments.locate.findings import LocateView
 
 verbs = typer.Typer()
 
@@ -60,9 +60,9 @@ def locate(
     out: OutOption = None,
 ) -> None:
     """Find the layer after which a model has recognised a task."""
-    from taskpoint.experiments import locate as experiment
-    from taskpoint.experiments.condition import PAPER_CONDITIONS, conditions
-    from taskpoint.experiments.locate_config import DEFAULT_ITEMS, LocateConfig
+    from taskpoint.asking.condition import PAPER_CONDITIONS, conditions
+    from taskpoint.experiments.locate import run as experiment
+    from taskpoint.experiments.locate.config import DEFAULT_ITEMS, LocateConfig
     from taskpoint.models.bundled import model_for, task_for
     from taskpoint.models.loading import load
     from taskpoint.report.progress import progress
@@ -101,9 +101,9 @@ def report(
     ] = None,
 ) -> None:
     """Make the report and the figures of a run folder again."""
-    from taskpoint.experiments.locate_view import view_of_folder
-    from taskpoint.experiments.run_kind import BENCH, REPORTED, read_run
-    from taskpoint.report.figure import save_figure
+    from taskpoint.experiments.locate.figure import save_figure
+    from taskpoint.experiments.locate.view import view_of_folder
+    from taskpoint.experiments.runs import BENCH, REPORTED, read_run
 
     if read_run(folder, *REPORTED).manifest.kind == BENCH:
         report_bench(folder, figure or [])
@@ -124,9 +124,9 @@ def _cuts(text: str) -> Any:
 
 
 def _show(view: LocateView, folder: Path) -> None:
-    from taskpoint.report.figure import save_figure
-    from taskpoint.report.html import save_page
-    from taskpoint.report.terminal import show
+    from taskpoint.experiments.locate.figure import save_figure
+    from taskpoint.experiments.locate.page.html import save_page
+    from taskpoint.experiments.locate.terminal import show
 
     show(view, console())
     page = save_page(view, folder / "report.html")

@@ -21,22 +21,13 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
-from taskpoint.engine.compare import (
-    FAILURES,
-    STEPS,
-    Prompt,
-    differences,
-    long_prompt,
-    prompts,
-    run,
-    run_masked,
-)
-from taskpoint.engine.covered import COVERED_FAMILIES
-from taskpoint.engine.forward import under_cut
-from taskpoint.engine.lengths import declared_lengths, shrunk
-from taskpoint.engine.pristine import pristine
-from taskpoint.engine.soundness import layers_run, unsound
-from taskpoint.engine.usage import takes_by_other_names, used
+from taskpoint.engine.calls.forward import under_cut
+from taskpoint.engine.calls.pristine import FAILURES, pristine
+from taskpoint.engine.checks.compare import STEPS, Prompt, differences, long_prompt, prompts, run, run_masked
+from taskpoint.engine.checks.declared_lengths import declared_lengths, shrunk
+from taskpoint.engine.checks.masking import fault_of_masking, layers_run
+from taskpoint.engine.checks.tested_families import TESTED_FAMILIES
+from taskpoint.engine.checks.usage import takes_by_other_names, used
 from taskpoint.errors import ModelError, PlanError
 from taskpoint.models.anatomy import Anatomy, anatomy
 from taskpoint.models.heads import HeadKind, head_of
@@ -119,7 +110,7 @@ def exact(model: nn.Module) -> bool:
     # Modules may be replaced between two uses: the kinds are part of the question.
     asked = (parts.facts, attention_name(parts.config), [type(module) for module in parts.layers.modules()])
     if model not in _VERDICTS or _VERDICTS[model][0] != asked:
-        tested = parts.family in COVERED_FAMILIES and not is_untested() and _of_library(parts)
+        tested = parts.family in TESTED_FAMILIES and not is_untested() and _of_library(parts)
         verdict = None if tested else check(model)
         _VERDICTS[model] = (asked, verdict is None or verdict.exact)
         if verdict is not None and not verdict.exact:
@@ -177,7 +168,7 @@ class _Checking:
             raise ModelError(f"models of type {family!r} can be neither cut nor masked: {reason}")
 
     def _unsound(self) -> str | None:
-        reason = unsound(self._model, self._parts, self._one, self._cuts, self._share)
+        reason = fault_of_masking(self._model, self._parts, self._one, self._cuts, self._share)
         if reason is not None and any(map(_quantised, self._parts.layers.modules())):
             reason += "; or its quantisation (LLM.int8(), dynamic) scales tokens by one another: load it in 4 bits"
         return reason

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from taskpoint.engine.arguments import first_tensor, like_output, read_call
-from taskpoint.engine.forward import hooked, under_cut
-from taskpoint.engine.truncated import cut_context
+from taskpoint.engine.calls.arguments import first_tensor, like_output, read_call
+from taskpoint.engine.calls.forward import hooked, under_cut
+from taskpoint.engine.cut import cut_context
 from taskpoint.models.anatomy import Anatomy, anatomy
 from taskpoint.models.library import inputs_for
 from taskpoint.models.others import hooked_by_others

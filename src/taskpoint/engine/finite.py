@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from taskpoint.engine.forward import hooked
+from taskpoint.engine.calls.forward import hooked
 from taskpoint.errors import ModelError
 from taskpoint.models.anatomy import anatomy
 from taskpoint.models.library import inputs_for

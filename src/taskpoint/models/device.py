@@ -1,7 +1,8 @@
-"""Which device a model is put on."""
+"""Which device a model is put on, and how much memory is left there."""
 
 from __future__ import annotations
 
+import psutil
 import torch
 
 from taskpoint.errors import SettingError
@@ -27,3 +28,11 @@ def usable_device(device: str | torch.device) -> torch.device:
     if place.type == "meta":
         raise SettingError("device is 'meta', where weights have no values; expected cpu, cuda, mps, ...")
     return place
+
+
+def free_bytes(device: torch.device) -> int:
+    """Free memory of a device: of a GPU with what torch holds in reserve, otherwise of the machine."""
+    if device.type == "cuda":
+        reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + reserved
+    return int(psutil.virtual_memory().available)

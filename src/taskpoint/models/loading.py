@@ -17,10 +17,10 @@ from taskpoint.errors import ModelError, SettingError
 from taskpoint.models.anatomy import anatomy
 from taskpoint.models.bundled import DEFAULT, bundled_models
 from taskpoint.models.device import usable_device
+from taskpoint.models.files.quiet import without_bars
+from taskpoint.models.files.reading import bundled_names, read_config, reading, unknown_model
+from taskpoint.models.files.tokenizer import read_tokenizer
 from taskpoint.models.kinds import attends_both_ways, auto_class_for, class_for, family_of, other_head
-from taskpoint.models.quiet import without_bars
-from taskpoint.models.reading import bundled_names, read_config, reading, unknown_model
-from taskpoint.models.tokenizer import read_tokenizer
 from taskpoint.settings import shown
 
 MOST_LAYERS = 10_000

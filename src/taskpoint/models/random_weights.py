@@ -9,9 +9,8 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
 
 from taskpoint.errors import SettingError
-from taskpoint.models.device import usable_device
+from taskpoint.models.device import free_bytes, usable_device
 from taskpoint.models.loading import MOST_LAYERS
-from taskpoint.models.memory import free_bytes
 from taskpoint.settings import shown
 
 _FORM = re.compile(r"llama:(\d{1,12})x(\d{1,12})((?:,[a-z]+=\d{1,12})*)", re.ASCII)

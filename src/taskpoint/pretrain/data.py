@@ -1,44 +1,19 @@
-"""Training sequences: in-context prompts of word tasks, with the answers as the only targets.
-
-B sequences, T tokens, padded on the right: causal attention then needs no mask.
-"""
+"""Training sequences of word tasks: in-context prompts, with the answers as the only targets."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from jaxtyping import Bool, Int64
-from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from taskpoint.errors import SettingError
 from taskpoint.prompts.content import Content, Example
 from taskpoint.prompts.encode import encode_many
-from taskpoint.prompts.segments import Part, Segment, SegmentedPrompt
+from taskpoint.prompts.segments import SegmentedPrompt
 from taskpoint.prompts.template import Template
 from taskpoint.tasks.mapping import Subtask
-
-
-@dataclass(frozen=True)
-class TrainingBatch:
-    """Sequences and where the model is taught.
-
-    Attributes:
-        input_ids: Tokens, padded on the right.
-        targets: True at the tokens that are to be predicted: every answer and the stop text after it.
-        last: True at the targets that belong to the last answer of a sequence.
-    """
-
-    input_ids: Int64[Tensor, "B T"]
-    targets: Bool[Tensor, "B T"]
-    last: Bool[Tensor, "B T"]
-
-    def to(self, device: torch.device) -> TrainingBatch:
-        """The same batch on another device."""
-        return TrainingBatch(self.input_ids.to(device), self.targets.to(device), self.last.to(device))
+from taskpoint.training.sequences import TrainingBatch, collate
 
 
 @dataclass(frozen=True)
@@ -119,23 +94,3 @@ class Mixture:
             for place, prompt in zip(places.tolist(), coded, strict=True):
                 prompts[place] = prompt
         return collate([prompt for prompt in prompts if prompt is not None], int(tokenizer.pad_token_id))
-
-
-def taught(prompt: SegmentedPrompt) -> Bool[np.ndarray, " T"]:
-    """True at the tokens of every answer and at the first token after it, which ends the answer."""
-    answers = (prompt.parts == Part.ANSWER) & (prompt.segments == Segment.EXAMPLES)
-    ends = np.zeros_like(answers)
-    ends[1:] = answers[:-1] & ~answers[1:]
-    return np.asarray(answers | ends | prompt.where(Segment.OUTPUT))
-
-
-def collate(prompts: Sequence[SegmentedPrompt], pad_id: int) -> TrainingBatch:
-    """Pad prompts on the right to the longest one."""
-    shape = len(prompts), max(len(prompt) for prompt in prompts)
-    ids = np.full(shape, pad_id, dtype=np.int64)
-    targets, last = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
-    for row, prompt in enumerate(prompts):
-        ids[row, : len(prompt)] = prompt.ids
-        targets[row, : len(prompt)] = taught(prompt)
-        last[row, : len(prompt)] = prompt.where(Segment.OUTPUT)
-    return TrainingBatch(torch.from_numpy(ids), torch.from_numpy(targets), torch.from_numpy(last))

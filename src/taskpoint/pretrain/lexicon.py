@@ -17,15 +17,15 @@ from taskpoint.pretrain.card import hardware
 from taskpoint.pretrain.data import Mixture
 from taskpoint.pretrain.lexicon_card import lexicon_card
 from taskpoint.pretrain.lexicon_result import LexiconResult
-from taskpoint.pretrain.recipe import Recipe
 from taskpoint.pretrain.ship import MODEL, ship, writing
-from taskpoint.pretrain.tokenizer import suite_texts, train_tokenizer
-from taskpoint.pretrain.trainer import Progress, train
 from taskpoint.prompts.template import template
 from taskpoint.results.folder import RunFolder
 from taskpoint.settings import place
 from taskpoint.tasks.lexicon import subtasks
 from taskpoint.tasks.mapping import MappingTask, Subtask
+from taskpoint.training.recipe import Recipe
+from taskpoint.training.tokenizer import suite_texts, train_tokenizer
+from taskpoint.training.trainer import Progress, train
 
 # Plain templates with a stop text; the first is the one that the task suite uses by itself.
 _TEMPLATES = ("qa", "arrow", "colon")

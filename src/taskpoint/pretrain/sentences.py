@@ -12,13 +12,13 @@ import numpy as np
 from transformers import PreTrainedTokenizerFast
 
 from taskpoint.errors import SettingError
-from taskpoint.pretrain.data import TrainingBatch, collate
 from taskpoint.prompts.content import Content, Example
 from taskpoint.prompts.encode import encode_many
 from taskpoint.prompts.segments import SegmentedPrompt
 from taskpoint.prompts.template import Template
 from taskpoint.tasks.tatoeba import Corpus
 from taskpoint.tasks.translation import instruction
+from taskpoint.training.sequences import TrainingBatch, collate
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from typing import TypeVar
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from taskpoint.errors import RunFolderError
+from taskpoint.models.files.quiet import without_bars
 from taskpoint.models.loading import LanguageModel, load
-from taskpoint.models.quiet import without_bars
-from taskpoint.pretrain.export import export
 from taskpoint.pretrain.result import TrainedModel
+from taskpoint.training.export import export
 
 MODEL = "model"
 """Name of the folder that a finished run leaves in its run folder."""

@@ -10,7 +10,7 @@ from taskpoint.models.loading import LanguageModel
 from taskpoint.pretrain.accuracy import first_items, greedy_answers
 from taskpoint.prompts.template import Template
 from taskpoint.tasks.base import Item
-from taskpoint.tasks.bleu import corpus_bleu, corpus_chrf
+from taskpoint.tasks.scores.bleu import corpus_bleu, corpus_chrf
 from taskpoint.tasks.translation import TranslationTask, sentence_key
 
 # An answer that is longer than the longest accepted one by more tokens than this gains nothing by going on.

@@ -17,12 +17,8 @@ from taskpoint.errors import UnknownNameError
 from taskpoint.models.device import usable_device
 from taskpoint.models.loading import LanguageModel
 from taskpoint.pretrain.card import hardware
-from taskpoint.pretrain.history import History, log_spaced
-from taskpoint.pretrain.recipe import Recipe
 from taskpoint.pretrain.sentences import SentenceMixture
 from taskpoint.pretrain.ship import MODEL, load_quietly, ship, writing
-from taskpoint.pretrain.tokenizer import train_tokenizer
-from taskpoint.pretrain.trainer import Progress, train
 from taskpoint.pretrain.translations import mean_bleu, measured, translation_scores
 from taskpoint.pretrain.translator_card import translator_card
 from taskpoint.pretrain.translator_result import TranslatorResult
@@ -31,6 +27,10 @@ from taskpoint.results.folder import RunFolder
 from taskpoint.settings import place
 from taskpoint.tasks.everyday import everyday
 from taskpoint.tasks.tatoeba import Corpus, corpora, tatoeba
+from taskpoint.training.history import History, log_spaced
+from taskpoint.training.recipe import Recipe
+from taskpoint.training.tokenizer import train_tokenizer
+from taskpoint.training.trainer import Progress, train
 
 SIZES: Mapping[str, Mapping[str, int | float]] = MappingProxyType(
     {

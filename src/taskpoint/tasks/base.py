@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from taskpoint.errors import DataError, SettingError
 from taskpoint.prompts.content import Content
 from taskpoint.settings import whole
-from taskpoint.tasks.metrics import EXACT, Metric
+from taskpoint.tasks.scores.metrics import EXACT, Metric
 
 
 @dataclass(frozen=True)

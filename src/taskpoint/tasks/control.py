@@ -10,7 +10,7 @@ import numpy as np
 
 from taskpoint.errors import PromptError
 from taskpoint.tasks.drawing import permutation
-from taskpoint.tasks.scoring import input_key
+from taskpoint.tasks.scores.same_text import input_key
 
 
 def wrong_answers(

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from functools import cache
 
+from taskpoint.tasks.files.tables import accepted, bundled_table
 from taskpoint.tasks.language import LANGUAGES
 from taskpoint.tasks.mapping import Pair, Subtask, merged
-from taskpoint.tasks.tables import accepted, bundled_table
 from taskpoint.tasks.translation import DIRECTIONS, TranslationTask, chosen, translating
 
 

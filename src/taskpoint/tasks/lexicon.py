@@ -12,8 +12,8 @@ from functools import cache
 from types import MappingProxyType
 
 from taskpoint.errors import UnknownNameError
+from taskpoint.tasks.files.tables import accepted, bundled_table
 from taskpoint.tasks.mapping import MappingTask, Pair, Subtask, merged
-from taskpoint.tasks.tables import accepted, bundled_table
 
 # (sub-task, table, column, instruction)
 _COLUMNS = (

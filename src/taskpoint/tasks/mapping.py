@@ -22,8 +22,8 @@ from taskpoint.settings import whole
 from taskpoint.tasks.base import Item, Task, checked_limit
 from taskpoint.tasks.control import wrong_answers
 from taskpoint.tasks.drawing import generator, permutation
-from taskpoint.tasks.reading import file_name
-from taskpoint.tasks.scoring import input_key
+from taskpoint.tasks.files.reading import file_name
+from taskpoint.tasks.scores.same_text import input_key
 
 Pair = tuple[str, tuple[str, ...]]
 

@@ -24,8 +24,8 @@ from taskpoint.strict_json import parse
 from taskpoint.tasks.base import Item, Task, checked_limit
 from taskpoint.tasks.control import wrong_answers
 from taskpoint.tasks.drawing import generator
-from taskpoint.tasks.reading import file_name, read_text
-from taskpoint.tasks.scoring import input_key
+from taskpoint.tasks.files.reading import file_name, read_text
+from taskpoint.tasks.scores.same_text import input_key
 
 _Text = Annotated[str, StringConstraints(pattern=r"\S", max_length=LONGEST_TEXT)]
 

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from taskpoint.errors import DataError
-from taskpoint.tasks.columns import Columns, columns_of
-from taskpoint.tasks.delimited import TAB, Record, records
+from taskpoint.tasks.files.columns import Columns, columns_of
+from taskpoint.tasks.files.delimited import TAB, Record, records
+from taskpoint.tasks.files.reading import check_text, file_name, read_text
 from taskpoint.tasks.mapping import MappingTask, of_file
-from taskpoint.tasks.reading import check_text, file_name, read_text
-from taskpoint.tasks.scoring import normalise
+from taskpoint.tasks.scores.same_text import normalise
 
 _NO_HEADER = Columns(0, 1, ())
 _ENDINGS = (".gz", ".tsv", ".csv")

@@ -10,11 +10,11 @@ from taskpoint.errors import SettingError, UnknownNameError
 from taskpoint.settings import place, shown
 from taskpoint.tasks.base import Task
 from taskpoint.tasks.everyday import directions, everyday
+from taskpoint.tasks.files.reading import check_text
 from taskpoint.tasks.lexicon import lexicon, subtasks
-from taskpoint.tasks.metrics import metric as metric_of
 from taskpoint.tasks.own import OwnTask
 from taskpoint.tasks.pairs import pairs
-from taskpoint.tasks.reading import check_text
+from taskpoint.tasks.scores.metrics import metric as metric_of
 from taskpoint.tasks.tatoeba import corpora, tatoeba
 from taskpoint.tasks.words import words
 

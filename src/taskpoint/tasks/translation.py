@@ -8,7 +8,7 @@ from taskpoint.errors import DataError, UnknownNameError
 from taskpoint.tasks.base import Item
 from taskpoint.tasks.language import LANGUAGES, detected_language
 from taskpoint.tasks.mapping import MappingTask, Pair, Subtask
-from taskpoint.tasks.metrics import PAPER_BLEU
+from taskpoint.tasks.scores.metrics import PAPER_BLEU
 
 DIRECTIONS = tuple(direction for other in list(LANGUAGES)[1:] for direction in (("eng", other), (other, "eng")))
 """From English and into it."""

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from taskpoint.errors import DataError
 from taskpoint.strict_json import once
+from taskpoint.tasks.files.reading import check_text, file_name, read_text
 from taskpoint.tasks.mapping import MappingTask, Pair, of_file
-from taskpoint.tasks.reading import check_text, file_name, read_text
-from taskpoint.tasks.scoring import normalise
+from taskpoint.tasks.scores.same_text import normalise
 
 # Half of a surrogate pair, which an escape can write but no file can hold.
 _HALF = re.compile("[\ud800-\udfff]")

@@ -1,0 +1,55 @@
+"""Where an answer ends: at the model's own end tokens, or at the template's stop text."""
+
+from __future__ import annotations
+
+from jaxtyping import Int
+from torch import Tensor
+
+from taskpoint.asking.encoding import vocabulary
+from taskpoint.errors import ModelError
+from taskpoint.models.loading import LanguageModel
+from taskpoint.prompts.writing import Template
+from taskpoint.settings import shown
+
+
+class Endings:
+    """The ends of answers in one form: a model with a template.
+
+    Attributes:
+        tokens: the model's own end tokens, and every token that carries the whole stop text; ascending.
+        pad: token that fills up shorter rows.
+    """
+
+    def __init__(self, lm: LanguageModel, template: Template) -> None:
+        self._tokenizer, self._template = lm.tokenizer, template
+        pad = lm.tokenizer.pad_token_id
+        self.pad = int(pad if pad is not None else lm.tokenizer.eos_token_id or 0)
+        if self.pad >= vocabulary(lm):  # padding tokens are added to a tokenizer and not to the model; nobody sees them
+            self.pad = 0
+        self.tokens = _end_tokens(lm, template.stop)
+
+    def texts(self, tokens: Int[Tensor, "B new"]) -> list[str]:
+        """The answers that generated tokens spell, up to their end."""
+        ends = set(self.tokens)
+        rows = []
+        for row in tokens.tolist():
+            # The ending token may carry text before the stop text, so it is decoded too.
+            end = next((place + 1 for place, token in enumerate(row) if token in ends), len(row))
+            text = self._tokenizer.decode(row[:end], skip_special_tokens=True, clean_up_tokenization_spaces=False)
+            rows.append(self._template.answer(str(text)))
+        return rows
+
+
+def _end_tokens(lm: LanguageModel, stop: str | None) -> list[int]:
+    own = getattr(lm.model.generation_config, "eos_token_id", None)
+    listed = own if isinstance(own, list) else [] if own is None else [own]
+    wrong = [token for token in listed if isinstance(token, bool) or not isinstance(token, int)]
+    if wrong:
+        raise ModelError(
+            f"the generation config of {lm.name} names the end token {shown(wrong[0])}; expected the number of a token"
+        )
+    ends = set(listed)
+    if stop is not None:
+        pieces = lm.tokenizer.batch_decode([[token] for token in range(len(lm.tokenizer))])
+        ends |= {token for token, piece in enumerate(pieces) if stop in piece}
+    return sorted(ends)

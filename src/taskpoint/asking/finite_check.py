@@ -1,0 +1,34 @@
+"""Refuses a model that computes NaN or infinity on the prompts of an experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from taskpoint.asking.device import device_of
+from taskpoint.engine.calls.forward import check_free
+from taskpoint.engine.finite import check_finite
+from taskpoint.models.anatomy import anatomy
+from taskpoint.models.loading import LanguageModel
+from taskpoint.prompts.batch import pad_left
+from taskpoint.prompts.segments import SegmentedPrompt
+
+# Prompts that are read at once.
+_AT_ONCE = 8
+
+
+def check_prompts(lm: LanguageModel, prompts: Sequence[SegmentedPrompt]) -> None:
+    """Reads prompts whole and without a cut.
+
+    Raises:
+        PlanError: the model is under a cut.
+        ModelError: the model gives NaN or infinity; the message says where first, and what mends it.
+    """
+    check_free(anatomy(lm.model))
+    device = device_of(lm)
+    for start in range(0, len(prompts), _AT_ONCE):
+        some = prompts[start : start + _AT_ONCE]
+        batch = pad_left(some, [np.zeros(len(prompt), dtype=bool) for prompt in some], pad_id=0)
+        padded = not bool(batch.attention_mask.all())
+        check_finite(lm.model, batch.input_ids.to(device), batch.attention_mask.to(device) if padded else None)

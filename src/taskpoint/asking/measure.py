@@ -1,0 +1,193 @@
+"""Prompts in, answers out: what a model says and thinks of the reference at every cut.
+
+Shapes: B prompts, T tokens, C cuts, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from taskpoint.asking.answer_end import Endings
+from taskpoint.asking.device import device_of
+from taskpoint.asking.finite_check import check_prompts
+from taskpoint.asking.same_context import Group, groups
+from taskpoint.engine.context import read_context
+from taskpoint.engine.cut import cut_context
+from taskpoint.engine.finite import nowhere
+from taskpoint.engine.paths.greedy import Ending, greedy
+from taskpoint.engine.paths.sweep_context import SweepContext
+from taskpoint.engine.sweep_generate import sweep_generate
+from taskpoint.engine.sweep_logits import sweep_last_logits
+from taskpoint.models.library import inputs_for
+from taskpoint.models.loading import LanguageModel
+from taskpoint.prompts.batch import Batch, pad_left
+from taskpoint.prompts.segments import SegmentedPrompt
+from taskpoint.prompts.writing import Template
+
+# From this many cuts on, one sweep is cheaper than one cut run each (a sweep costs about two ordinary passes).
+_SWEEP_FROM = 3
+
+# Logits that are held at once while references are scored (512 MiB in float32).
+_MOST_LOGITS = 2**27
+
+# Contexts that are kept for the next cells; answers and references of one cell ask for the same.
+_MOST_CONTEXTS = 4
+
+_Mask = Bool[np.ndarray, " _"]
+
+
+@dataclass(frozen=True, eq=False)
+class ReferenceScores:
+    """What the model thinks of the reference answer.
+
+    Attributes:
+        logprob: summed log-probability of its tokens, natural logarithm. [C, B]
+        rank: worst rank of one of its tokens among the vocabulary, where the tokens before it are given; 0 = greedy
+            decoding writes the reference. [C, B]
+    """
+
+    logprob: Float[np.ndarray, "C B"]
+    rank: Int[np.ndarray, "C B"]
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """Prompts that are computed together.
+
+    Attributes:
+        rows: their places among all prompts.
+        batch: their tokens, or those that follow the context.
+        context: what all of them begin with, when it is read once.
+    """
+
+    rows: tuple[int, ...]
+    batch: Batch
+    context: SweepContext | None
+
+    @property
+    def inputs(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        padded = not bool(self.batch.attention_mask.all())
+        return self.batch.input_ids, self.batch.hidden, self.batch.attention_mask if padded else None
+
+
+class Measure:
+    """Asks one model in one form: a template, its stop text and a longest answer."""
+
+    def __init__(self, lm: LanguageModel, template: Template, max_new_tokens: int) -> None:
+        self._lm, self._new = lm, max_new_tokens
+        self._endings = Endings(lm, template)
+        self._contexts: dict[tuple[bytes, bytes], SweepContext] = {}
+
+    def answers(
+        self, prompts: Sequence[SegmentedPrompt], hidden: Sequence[_Mask], cuts: Sequence[int]
+    ) -> list[list[str]]:
+        """Greedy answers by cut and prompt, each ended at the template's stop text."""
+        texts = [[""] * len(prompts) for _ in cuts]
+        for asked in self._asked(prompts, hidden, swept=len(cuts) >= _SWEEP_FROM):
+            if len(cuts) >= _SWEEP_FROM:
+                swept = self._sweep(asked)
+                tokens = [swept[cut] for cut in cuts]
+            else:
+                tokens = [self._generate(asked.batch, cut) for cut in cuts]
+            self._place(texts, asked, tokens)
+        return texts
+
+    def exit_answers(self, prompts: Sequence[SegmentedPrompt], cuts: Sequence[int]) -> list[list[str]]:
+        """Greedy answers by r and prompt when layers r ... N-1 are skipped for every token."""
+        texts = [[""] * len(prompts) for _ in cuts]
+        for asked in self._asked(prompts, [np.zeros(len(prompt), dtype=bool) for prompt in prompts], swept=True):
+            swept = self._sweep(asked, skip=True)
+            self._place(texts, asked, [swept[cut] for cut in cuts])
+        return texts
+
+    @torch.inference_mode()
+    def reference(
+        self, prompts: Sequence[SegmentedPrompt], hidden: Sequence[_Mask], cuts: Sequence[int]
+    ) -> ReferenceScores:
+        """Log-probability and rank of the OUTPUT segment of each prompt under each cut.
+
+        Raises:
+            ModelError: the model computes NaN or infinity.
+        """
+        logprob = np.zeros((len(cuts), len(prompts)))
+        rank = np.zeros((len(cuts), len(prompts)), dtype=np.int64)
+        lengths = torch.tensor([len(prompt) - prompt.prompt_length for prompt in prompts])
+        last = int(lengths.max()) + 1
+        for asked in self._asked(prompts, hidden, swept=len(cuts) >= _SWEEP_FROM):
+            vocab = len(self._lm.tokenizer)
+            step = max(1, _MOST_LOGITS // (len(cuts) * last * vocab))
+            for start in range(0, len(asked.rows), step):
+                some = slice(start, start + step)
+                rows = list(asked.rows[some])
+                found = self._scores(asked, some, lengths[rows], cuts, last)
+                if np.isnan(found.logprob).any():  # one NaN or infinity among the logits makes all of a row's NaN
+                    check_prompts(self._lm, [prompts[row] for row in rows])
+                    raise nowhere(self._lm.model, "under a cut, though not without one")
+                logprob[:, rows], rank[:, rows] = found.logprob, found.rank
+        return ReferenceScores(logprob, rank)
+
+    def _scores(
+        self, asked: _Asked, some: slice, lengths: Int[Tensor, " B"], cuts: Sequence[int], last: int
+    ) -> ReferenceScores:
+        ids, drop, mask = asked.inputs
+        given = ids[some], drop[some], None if mask is None else mask[some]
+        last = min(last, ids.shape[1])
+        if len(cuts) >= _SWEEP_FROM:
+            every = sweep_last_logits(self._lm.model, *given, last=last, context=asked.context)
+            logits = every[list(cuts)]  # [C, B, last, V]
+        else:
+            logits = torch.stack([self._forward(*given, cut)[:, -last:] for cut in cuts])
+        scored = logits[:, :, :-1].float().log_softmax(-1)
+        targets = given[0][:, -last + 1 :].to(scored.device).expand(len(cuts), -1, -1)[..., None]
+        chosen = scored.gather(-1, targets)  # [C, B, last - 1, 1]
+        ranks = (scored > chosen).sum(-1)  # [C, B, last - 1]
+        answer = torch.arange(last - 1) >= (last - 1 - lengths)[:, None]  # [B, last - 1]
+        answer = answer.to(scored.device)
+        logprob = chosen[..., 0].masked_fill(~answer, 0).sum(-1)
+        return ReferenceScores(logprob.double().cpu().numpy(), ranks.masked_fill(~answer, 0).amax(-1).cpu().numpy())
+
+    def _asked(self, prompts: Sequence[SegmentedPrompt], hidden: Sequence[_Mask], swept: bool) -> Iterator[_Asked]:
+        """The prompts in batches; in a sweep those that begin alike share what they begin with."""
+        device = device_of(self._lm)
+        for group in groups(prompts, hidden) if swept else [Group(tuple(range(len(prompts))), 0)]:
+            start, first = group.context, group.rows[0]
+            context = self._context(prompts[first].ids[:start], hidden[first][:start], device) if start else None
+            rest = [prompts[row].since(start) for row in group.rows]
+            batch = pad_left(rest, [hidden[row][start:] for row in group.rows], self._endings.pad)
+            parts = (part.to(device) for part in (batch.input_ids, batch.attention_mask, batch.hidden))
+            yield _Asked(group.rows, Batch(*parts), context)
+
+    def _context(self, ids: Int[np.ndarray, " T"], mask: _Mask, device: torch.device) -> SweepContext:
+        key = ids.tobytes(), mask.tobytes()
+        if key not in self._contexts:
+            if len(self._contexts) >= _MOST_CONTEXTS:
+                self._contexts.clear()
+            tokens, drop = (torch.from_numpy(part.copy())[None].to(device) for part in (ids, mask))
+            self._contexts[key] = read_context(self._lm.model, tokens, drop)
+        return self._contexts[key]
+
+    def _sweep(self, asked: _Asked, skip: bool = False) -> Int[Tensor, "C B new"]:
+        named: dict[str, Any] = {"skip": skip, "context": asked.context}
+        return sweep_generate(self._lm.model, *asked.inputs, self._new, self._endings.tokens, **named)
+
+    def _place(self, texts: list[list[str]], asked: _Asked, tokens: Sequence[Int[Tensor, "B _"]]) -> None:
+        for by_prompt, written in zip(texts, tokens, strict=True):
+            for row, text in zip(asked.rows, self._endings.texts(written), strict=True):
+                by_prompt[row] = text
+
+    def _generate(self, batch: Batch, cut: int) -> Tensor:
+        model, ending = self._lm.model, Ending(self._lm.model, self._endings.tokens)
+        with cut_context(model, cut, batch.hidden):
+            return greedy(model, batch.input_ids, batch.attention_mask, self._new, ending)
+
+    def _forward(self, input_ids: Tensor, drop: Tensor, mask: Tensor | None, cut: int) -> Tensor:
+        with cut_context(self._lm.model, cut, drop):
+            logits: Tensor = self._lm.model(input_ids, **inputs_for(self._lm.model, mask)).logits
+        return logits

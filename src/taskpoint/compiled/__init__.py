@@ -1,0 +1,1 @@
+"""Compiled prompts: a context that is read once and kept in a file."""

@@ -1,0 +1,1 @@
+"""What the self-check is made of: cutting beside masking, on this model."""

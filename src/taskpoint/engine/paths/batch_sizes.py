@@ -1,0 +1,104 @@
+"""How many rows a sweep takes at once: as many as free memory holds, and half as many where that was too many.
+
+Shapes: B rows, T tokens of the prompt, P present ones, N layers.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from taskpoint.errors import ModelError
+from taskpoint.models.anatomy import Anatomy
+from taskpoint.models.device import free_bytes
+
+# Of the free memory; the rest is for what the estimate does not know (fragmentation, kernels' own space).
+_SHARE = 0.5
+
+# Wide intermediate results of a layer that live at the same time: gate, up, their product, and attention's copies.
+_COPIES = 6
+
+
+@dataclass(frozen=True)
+class SweepSize:
+    """What decides the memory of one row of a sweep, in tokens.
+
+    Attributes:
+        tokens: prompt tokens that the base reads, T.
+        present: largest number of present tokens of a row, P.
+        new: answer tokens that are written for every cut; 0 in a sweep of logits.
+        places: positions whose logits are wanted for every cut.
+    """
+
+    tokens: int
+    present: int
+    new: int
+    places: int
+
+
+def rows_at_once(parts: Anatomy, size: SweepSize) -> int:
+    """How many rows of a sweep free memory holds; at least 1.
+
+    The estimate counts what grows with rows: keys and values of the base and of all variants, the widest intermediate
+    results of a layer, and logits in float32.
+    """
+    layers, cuts = parts.num_layers, parts.num_layers + 1
+    weights = [p for p in parts.layers[0].parameters() if p.ndim > 1]
+    width = max((min(p.shape[-2:]) for p in weights), default=1)
+    widest = max((max(p.shape[-2:]) for p in weights), default=1)
+    item = max((p.element_size() for p in weights), default=4)
+    vocab = int(getattr(parts.config, "vocab_size", 0))
+    own = layers * cuts // 2 * size.present
+    keys = 2 * width * item * (layers * size.tokens + (own + layers * cuts * size.new if size.new else 0))
+    wide = (_COPIES * widest * item) * (size.tokens + cuts * size.present)
+    logits = 3 * 4 * vocab * cuts * size.places
+    device = weights[0].device if weights else torch.device("cpu")
+    return max(1, int(_SHARE * free_bytes(device)) // max(1, keys + wide + logits))
+
+
+def in_batches(rows: int, at_once: int, run: Callable[[slice], Tensor]) -> list[Tensor]:
+    """Runs all rows, some at once; where memory ends, half as many, and nothing that is done is done again.
+
+    Args:
+        rows: number of rows, B.
+        at_once: rows to begin with.
+        run: gives the result of some rows.
+
+    Returns:
+        The results, in the order of the rows.
+
+    Raises:
+        ModelError: memory does not hold even one row.
+    """
+    done: list[Tensor] = []
+    start, size = 0, min(rows, at_once)
+    while start < rows:
+        part: Tensor | None = None
+        try:
+            part = run(slice(start, start + size))
+        except (torch.OutOfMemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            if size == 1:
+                raise ModelError(
+                    "memory does not hold one prompt of this length; pass shorter prompts, or load the model in half "
+                    "precision or on a larger device"
+                ) from error
+        if part is None:  # here, because what failed is only freed once its exception is gone
+            size = size // 2
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+        else:
+            done.append(part)
+            start += size
+    return done
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """On the CPU torch raises a plain RuntimeError, told by its words."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

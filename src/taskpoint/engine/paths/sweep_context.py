@@ -1,0 +1,111 @@
+"""A context that a whole test set shares, read once for every cut.
+
+Layers below a cut see all of it, layers above the kept tokens alone. Where all kept tokens stand before the hidden ones
+they never see these, and their keys are the same under every cut; otherwise each cut has its own.
+
+Shapes: B rows, T tokens of the context, P kept ones, L tokens of one call, K key heads, D head size, R cuts with keys
+of their own (1 where all agree), N layers, r cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor, nn
+
+from taskpoint.engine.paths.shared_keys import Clock, RoomyLayer, SharedLayer, sharing
+from taskpoint.models.anatomy import Anatomy
+from taskpoint.models.library import Cache, accepts, inputs_for, true_positions
+
+Keys = tuple[Tensor, Tensor]
+"""Keys and values of one layer. [R, K, tokens, D] each"""
+
+
+@dataclass(frozen=True, eq=False)
+class SweepContext:
+    """A context as the sweeps of its queries need it; made by `read_context`.
+
+    Attributes:
+        tokens: its tokens. [T]
+        drop: True for those that are hidden above a cut. [T]
+        base: by layer, keys and values of all tokens; None where rows cannot share them on this model, so that sweeps
+            read the context with each row.
+        own: by layer, keys and values of the kept tokens under each cut that has begun there. [R, K, P, D] each
+    """
+
+    tokens: Int[Tensor, " T"]
+    drop: Bool[Tensor, " T"]
+    base: tuple[Keys, ...] | None
+    own: tuple[Keys, ...] | None
+
+    @property
+    def length(self) -> int:
+        """Number of tokens, T."""
+        return len(self.tokens)
+
+    @property
+    def kept(self) -> Int[Tensor, " P"]:
+        """Positions of the kept tokens."""
+        return (~self.drop).nonzero()[:, 0]
+
+    def caches(self) -> SweepCaches:
+        """New caches for rows that continue the context."""
+        clock = Clock(self.length, apart=True)
+        base, own = self.base or (), self.own or ()
+        return SweepCaches(
+            clock, [SharedLayer(clock, *keys) for keys in base], [SharedLayer(clock, *keys) for keys in own]
+        )
+
+    def inputs_for(
+        self, model: nn.Module, attention_mask: Tensor | None, shape: torch.Size, last: int
+    ) -> dict[str, Any]:
+        """Arguments of a call whose tokens follow the context.
+
+        Args:
+            model: the model that is to be called.
+            attention_mask: of the tokens of the call. [B, L]
+            shape: B and L.
+            last: number of positions, from the end, whose logits are wanted.
+        """
+        named = inputs_for(model, None, last)
+        if attention_mask is not None:
+            named["attention_mask"] = torch.nn.functional.pad(attention_mask, (self.length, 0), value=1)
+        if accepts(model, "position_ids"):
+            own = torch.arange(shape[1], device=self.tokens.device).expand(shape)
+            named["position_ids"] = self.length + (own if attention_mask is None else true_positions(attention_mask))
+        return named
+
+    def whole(
+        self, input_ids: Tensor, drop: Tensor, attention_mask: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The prompts with the context in front of each: padding, context, tokens. [B, T + L] each."""
+        rows = input_ids.shape[0]
+        ids = torch.cat([self.tokens.expand(rows, -1), input_ids], dim=1)
+        gone = torch.cat([self.drop.expand(rows, -1), drop], dim=1)
+        if attention_mask is None:
+            return ids, gone, None
+        seen = torch.nn.functional.pad(attention_mask, (self.length, 0), value=1)
+        order = seen.argsort(dim=1, stable=True)  # padding first, everything else in its order
+        return ids.gather(1, order), gone.gather(1, order) & seen.gather(1, order).bool(), seen.gather(1, order)
+
+
+class SweepCaches:
+    """The caches of one sweep: the base's, and the one of all variants."""
+
+    def __init__(self, clock: Clock, base_layers: Sequence[RoomyLayer], own_layers: Sequence[RoomyLayer]) -> None:
+        self.clock = clock
+        self.base_layers, self.own_layers = tuple(base_layers), tuple(own_layers)
+        self.base, self.own = Cache(layers=list(base_layers)), Cache(layers=list(own_layers))
+
+    @contextmanager
+    def attention(self, parts: Anatomy) -> Iterator[None]:
+        """Lets the layers read a shared context apart for the length of the block, and makes sure that they did."""
+        with sharing(parts, self.clock):
+            yield
+        for layer in (*self.base_layers, *self.own_layers):
+            layer.check()

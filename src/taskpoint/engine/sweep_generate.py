@@ -1,0 +1,166 @@
+"""Greedy answers of every cut at once.
+
+Shapes: B batch, T prompt tokens, C cuts (N + 1), N layers, r cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor, nn
+
+from taskpoint.engine.calls.pristine import evaluating
+from taskpoint.engine.check import exact
+from taskpoint.engine.cut import cut_context
+from taskpoint.engine.cut_by_cut import follows_hooks
+from taskpoint.engine.paths.batch_sizes import SweepSize, in_batches, rows_at_once
+from taskpoint.engine.paths.every_cut_decode import EveryCutDecode, can_decode_every_cut
+from taskpoint.engine.paths.greedy import Ending, check_new, greedy, write
+from taskpoint.engine.paths.reference import mask_context
+from taskpoint.engine.paths.sweep_context import SweepContext
+from taskpoint.engine.sweep_logits import check_masks, sweep_last_logits
+from taskpoint.models.anatomy import Anatomy, anatomy
+from taskpoint.models.heads import check_head
+
+
+@torch.inference_mode()
+def sweep_generate(
+    model: nn.Module,
+    input_ids: Int[Tensor, "B T"],
+    drop: Bool[Tensor, "B T"],
+    attention_mask: Int[Tensor, "B T"] | None = None,
+    max_new_tokens: int = 50,
+    eos_token_id: int | list[int] | None = None,
+    *,
+    skip: bool = False,
+    context: SweepContext | None = None,
+) -> Int[Tensor, "cuts B new"]:
+    """Greedy answers of every cut r = 0 ... N, computed together.
+
+    Rows that free memory does not hold at once are done one part after the other; prompts whose answers have ended for
+    every cut leave the batch. Row r equals the new tokens of `model.generate(input_ids, do_sample=False)` under
+    `cut_context(model, after=r, drop=drop)`. Always plain greedy: penalties and forced tokens of the model's generation
+    config are not applied, and dropout is off.
+
+    Args:
+        model: any transformers decoder with a language-model head.
+        input_ids: the prompts, left-padded. [B, T]
+        drop: True for the hidden tokens. [B, T]
+        attention_mask: 1 for tokens, 0 for padding; None when there is none. [B, T]
+        max_new_tokens: longest answer in tokens.
+        eos_token_id: token or tokens that end an answer; None takes the model's own. What follows is filled with the
+            model's padding token (its end token where it has none), as `generate` does.
+        skip: early exit instead of a cut: layers r ... N-1 are skipped for every token (design, section 8).
+        context: what all prompts begin with, read once by `read_context`; `input_ids` are then what follows it.
+
+    Returns:
+        Token ids. [N + 1, B, new], new <= max_new_tokens being the longest answer
+
+    Raises:
+        PlanError: the masks do not fit the prompts, or the model is under a cut.
+        ModelError: the model's layers are not found or take arguments that are not known.
+    """
+    check_head(model)
+    parts = anatomy(model)
+    check_masks(parts.vocabulary, input_ids, drop, attention_mask)
+    check_new(max_new_tokens)
+    ending = Ending(model, eos_token_id)
+    plain = follows_hooks(model)
+    if context is not None and (context.base is None or not plain):
+        input_ids, drop, attention_mask = context.whole(input_ids, drop, attention_mask)
+        context = None
+    size = SweepSize(input_ids.shape[1], 0 if skip else int((~drop).sum(1).max()), max_new_tokens, places=1)
+
+    def run(rows: slice) -> Tensor:
+        mask = None if attention_mask is None else attention_mask[rows]
+        with evaluating(model):
+            return _write(
+                model, parts, (input_ids[rows], drop[rows], mask), max_new_tokens, ending, skip, context, plain
+            )
+
+    answers = in_batches(input_ids.shape[0], rows_at_once(parts, size), run)
+    return _joined(answers, ending, dim=1)
+
+
+_Prompts = tuple[Tensor, Tensor, Tensor | None]
+"""Tokens, hidden ones, and padding. [B, T] each"""
+
+
+def _write(
+    model: nn.Module,
+    parts: Anatomy,
+    prompts: _Prompts,
+    new: int,
+    ending: Ending,
+    skip: bool,
+    context: SweepContext | None,
+    plain: bool,
+) -> Tensor:
+    """Answers of every cut to some rows. [C, B, new]."""
+    before = context.length if context is not None else 0
+    fits = can_decode_every_cut(model, parts, before + prompts[0].shape[1] + new * (parts.num_layers + 1))
+    if plain and fits and exact(model):
+        stepping = EveryCutDecode(model, parts, *prompts, skip, context)
+        return write(stepping.prefill().argmax(-1), stepping, new, ending).transpose(0, 1)
+    if context is not None:
+        prompts = context.whole(*prompts)
+    return (_recompute if skip else _one_by_one)(model, *prompts, new, ending)
+
+
+def _joined(answers: Sequence[Tensor], ending: Ending, dim: int | None = None) -> Tensor:
+    """Answers of several lengths in one tensor: beside each other, or in an axis that is there already."""
+    longest = max(answer.shape[-1] for answer in answers)
+    padded = [torch.nn.functional.pad(answer, (0, longest - answer.shape[-1]), value=ending.pad) for answer in answers]
+    return torch.stack(padded) if dim is None else torch.cat(padded, dim=dim)
+
+
+def _one_by_one(
+    model: nn.Module, input_ids: Tensor, drop: Tensor, mask: Tensor | None, new: int, ending: Ending
+) -> Tensor:
+    """One answer a cut, for families whose variants cannot stand side by side."""
+    context: Callable[..., AbstractContextManager[Any]] = cut_context if exact(model) else mask_context
+    rows = []
+    for after in range(anatomy(model).num_layers + 1):
+        with context(model, after, drop):
+            rows.append(greedy(model, input_ids, mask, new, ending))
+    return _joined(rows, ending)
+
+
+def _recompute(
+    model: nn.Module, input_ids: Tensor, drop: Tensor, mask: Tensor | None, new: int, ending: Ending
+) -> Tensor:
+    """Early exit without a cache, one whole pass a token, for families whose variants cannot stand side by side."""
+    cuts = anatomy(model).num_layers + 1
+    steps = _Exits(
+        model, input_ids.repeat(cuts, 1), drop.repeat(cuts, 1), None if mask is None else mask.repeat(cuts, 1)
+    )
+    rows: Tensor = write(steps.read().argmax(-1), steps, new, ending).unflatten(0, (cuts, -1))
+    return rows
+
+
+class _Exits:
+    """Answers by the layer at which they exit, [C * B] rows, read anew at every token."""
+
+    def __init__(self, model: nn.Module, ids: Tensor, drop: Tensor, mask: Tensor | None) -> None:
+        self._model, self._ids, self._drop, self._mask = model, ids, drop, mask
+        cuts = anatomy(model).num_layers + 1
+        self._exit = torch.arange(cuts, device=ids.device).repeat_interleave(ids.shape[0] // cuts)  # [C * B]
+
+    def read(self) -> Tensor:
+        every = sweep_last_logits(self._model, self._ids, self._drop, self._mask, last=1, skip=True)[:, :, 0]
+        return every[self._exit, torch.arange(len(self._exit), device=every.device)]  # [C * B, vocab]
+
+    def step(self, tokens: Tensor) -> Tensor:
+        self._ids = torch.cat([self._ids, tokens[:, None]], dim=1)
+        self._drop = torch.nn.functional.pad(self._drop, (0, 1))
+        self._mask = None if self._mask is None else torch.nn.functional.pad(self._mask, (0, 1), value=1)
+        return self.read()
+
+    def keep(self, rows: Tensor) -> bool:
+        self._ids, self._drop, self._exit = self._ids[rows], self._drop[rows], self._exit[rows]
+        self._mask = None if self._mask is None else self._mask[rows]
+        return True

@@ -1,0 +1,135 @@
+"""Logits of every cut in one pass.
+
+Shapes: B batch, T tokens, C cuts (N + 1), N layers, r cut.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from taskpoint.engine.calls.pristine import evaluating
+from taskpoint.engine.check import exact
+from taskpoint.engine.cut_by_cut import follows_hooks, logits_cut_by_cut
+from taskpoint.engine.paths.batch_sizes import SweepSize, in_batches, rows_at_once
+from taskpoint.engine.paths.every_cut import logits_of_every_cut
+from taskpoint.engine.paths.reference import reference_last_logits
+from taskpoint.engine.paths.sweep_context import SweepContext
+from taskpoint.engine.plan import check_drop
+from taskpoint.errors import PlanError
+from taskpoint.models.anatomy import anatomy
+from taskpoint.models.heads import check_head
+from taskpoint.settings import shown
+
+
+@torch.inference_mode()
+def sweep_logits(
+    model: nn.Module,
+    input_ids: Int[Tensor, "B T"],
+    drop: Bool[Tensor, "B T"],
+    attention_mask: Int[Tensor, "B T"] | None = None,
+) -> Float[Tensor, "cuts B vocab"]:
+    """Logits at the last position for every cut r = 0 ... N, in one pass.
+
+    Row r equals what `cut_context(model, after=r, drop=drop)` gives; row N is the ordinary model.
+
+    Args:
+        model: any transformers decoder with a language-model head.
+        input_ids: the prompts, left-padded. [B, T]
+        drop: True for the hidden tokens. [B, T]
+        attention_mask: 1 for tokens, 0 for padding; None when there is none. [B, T]
+
+    Returns:
+        Logits at the last position. [N + 1, B, vocab]
+
+    Raises:
+        PlanError: the masks do not fit the prompts, or the model is under a cut.
+        ModelError: the model's layers are not found or take arguments that are not known.
+    """
+    return sweep_last_logits(model, input_ids, drop, attention_mask, last=1)[:, :, 0]
+
+
+@torch.inference_mode()
+def sweep_last_logits(
+    model: nn.Module,
+    input_ids: Int[Tensor, "B T"],
+    drop: Bool[Tensor, "B T"],
+    attention_mask: Int[Tensor, "B T"] | None = None,
+    *,
+    last: int,
+    skip: bool = False,
+    context: SweepContext | None = None,
+) -> Float[Tensor, "cuts B last vocab"]:
+    """Logits at the last positions for every cut, in one pass: what scoring a reference answer needs.
+
+    Rows that free memory does not hold at once are done one part after the other. Dropout is off.
+
+    Args:
+        model: any transformers decoder with a language-model head.
+        input_ids: the prompts with the answers, left-padded. [B, T]
+        drop: True for the hidden tokens; among the last `last` of a row, logits of hidden ones mean nothing. [B, T]
+        attention_mask: 1 for tokens, 0 for padding. [B, T]
+        last: number of positions, counted from the end.
+        skip: early exit instead of a cut: layers r ... N-1 are skipped for every token (design, section 8).
+        context: what all prompts begin with, read once by `read_context`; `input_ids` are then what follows it.
+
+    Returns:
+        Logits. [N + 1, B, last, vocab]
+
+    Raises:
+        PlanError: the masks or `last` do not fit the prompts, or the model is under a cut.
+        ModelError: the model's layers are not found or take arguments that are not known.
+    """
+    check_head(model)
+    parts = anatomy(model)
+    check_masks(parts.vocabulary, input_ids, drop, attention_mask)
+    if not 1 <= last <= input_ids.shape[1]:
+        raise PlanError(f"last={last} is out of range: expected a whole number from 1 to {input_ids.shape[1]}")
+    plain = follows_hooks(model)
+    if context is not None and (context.base is None or not plain):
+        input_ids, drop, attention_mask = context.whole(input_ids, drop, attention_mask)
+        context = None
+    present = 0 if skip else int((~drop).sum(1).max())
+    size = SweepSize(input_ids.shape[1], present, new=0, places=last)
+
+    def run(rows: slice) -> Tensor:
+        given = input_ids[rows], drop[rows], None if attention_mask is None else attention_mask[rows]
+        with evaluating(model):
+            if not (skip or exact(model)):
+                return reference_last_logits(model, *given, last=last)
+            if not plain:
+                return logits_cut_by_cut(model, *given, last=last, skip=skip)
+            return logits_of_every_cut(model, parts, *given, last=last, skip=skip, context=context).transpose(0, 1)
+
+    parts_of_batch = in_batches(input_ids.shape[0], rows_at_once(parts, size), run)
+    return parts_of_batch[0] if len(parts_of_batch) == 1 else torch.cat(parts_of_batch, dim=1)
+
+
+def check_masks(vocabulary: int | None, input_ids: Tensor, drop: Tensor, attention_mask: Tensor | None) -> None:
+    """Refuses prompts that are none, and masks that do not fit them.
+
+    Raises:
+        PlanError: another type or shape, unknown tokens, padding on the right, or a hidden last token.
+    """
+    for name, given in (("input_ids", input_ids), ("attention_mask", attention_mask)):
+        if given is None and name == "attention_mask":
+            continue
+        if not isinstance(given, Tensor) or given.is_meta or given.layout != torch.strided:
+            raise PlanError(f"{name} is {shown(given)}; expected a plain tensor of shape [batch, tokens]")
+    if input_ids.ndim != 2 or input_ids.dtype not in (torch.int64, torch.int32) or not input_ids.numel():
+        found = f"{input_ids.dtype} of shape {list(input_ids.shape)}"
+        raise PlanError(f"input_ids are {found}; expected whole numbers (int64 or int32) of shape [batch, tokens]")
+    least, most = int(input_ids.min()), int(input_ids.max())
+    if least < 0 or (vocabulary is not None and most >= vocabulary):
+        known = "" if vocabulary is None else f" to {vocabulary - 1}"
+        raise PlanError(f"input_ids go from {least} to {most}, but the model knows tokens from 0{known}")
+    # Shapes first: a mask that is too short ends at another token than the prompt.
+    for name, mask in (("drop", drop), ("attention_mask", attention_mask)):
+        if isinstance(mask, Tensor) and mask.shape != input_ids.shape:
+            raise PlanError(f"{name} has shape {list(mask.shape)}; expected that of input_ids, {list(input_ids.shape)}")
+    check_drop(drop)
+    if attention_mask is not None and not bool(((attention_mask == 0) | (attention_mask == 1)).all()):
+        raise PlanError("attention_mask holds other numbers than 0 and 1; expected 1 for tokens and 0 for padding")
+    if attention_mask is not None and not bool(attention_mask[:, -1].all()):
+        raise PlanError("attention_mask ends in padding; pad the prompts on the left (tokenizer.padding_side='left')")

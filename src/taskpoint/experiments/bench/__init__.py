@@ -1,0 +1,1 @@
+"""How much of what a cut should save is saved on this machine?"""

@@ -1,0 +1,1 @@
+"""At which cut is the task recognised? (paper A, experiments 1 and 3)."""

@@ -1,0 +1,1 @@
+"""The page of a `locate` run, with a slider over its cuts."""

@@ -1,0 +1,70 @@
+"""The sentences of a `locate` report, shared by page, figure and terminal."""
+
+from __future__ import annotations
+
+from taskpoint.experiments.locate.findings import ConditionView, LocateView, PartView
+from taskpoint.report.numbers import percent
+
+
+def hidden_words(condition: ConditionView) -> str:
+    """The hidden tokens in words, e.g. "the instruction and the 5 examples"; odd selectors are quoted."""
+    examples = "the example" if condition.shots == 1 else f"the {condition.shots} examples"
+    words = {
+        "instruction": "the instruction",
+        "examples": examples,
+        "query": "the query",
+    }
+    parts = [part.strip() for part in condition.hide.split(",")]
+    if not all(part in words for part in parts):
+        return f"the hidden tokens ({condition.hide})"
+    spoken = [words[part] for part in parts]
+    return spoken[0] if len(spoken) == 1 else f"{', '.join(spoken[:-1])} and {spoken[-1]}"
+
+
+def point_words(curve: ConditionView | PartView) -> str:
+    """The recognition point with its interval, e.g. "4 (3-5)"; "undefined" where there is none."""
+    point = curve.point
+    return "undefined" if point.layer is None else f"{point.layer} ({point.low}-{point.high})"
+
+
+def part_word(condition: ConditionView) -> str:
+    """What a part of this condition's task is called: "direction" where it is about languages, else "sub-task"."""
+    return "sub-task" if condition.language is None else "direction"
+
+
+def sentence(view: LocateView, condition: ConditionView) -> str:
+    """What one condition says about the model, in one sentence.
+
+    Args:
+        view: The report that the condition belongs to.
+        condition: The condition to speak about.
+
+    Returns:
+        The layer with its interval and what the cut saves there, or why there is no such layer.
+    """
+    point = condition.point
+    hidden = hidden_words(condition)
+    if point.layer is None:
+        reason = (point.reason or "no reason was recorded").strip().rstrip(".")
+        return f"No layer can be named at which {view.model} recognises the task from {hidden}: {reason}."
+    interval = f" ({percent(point.level)} interval {point.low}-{point.high})"
+    if point.layer >= view.num_layers:
+        return (
+            f"{view.model} needs {hidden} in every one of its {view.num_layers} layers{interval}: "
+            "no cut keeps the score, so nothing is saved."
+        )
+    found = f"{view.model} recognises the task at layer {point.layer} of {view.num_layers}{interval}"
+    kept = condition.kept
+    quality = f" at {percent(kept)} of the full score" if kept is not None else ""
+    if condition.saving is None:
+        return f"{found}: from there on {hidden} can be cut away{quality}."
+    work, memory = percent(condition.saving.work), percent(condition.saving.kv)
+    return (
+        f"{found}: from there on {hidden} can be cut away, "
+        f"which saves {work} of the prompt's work and {memory} of its KV memory{quality}."
+    )
+
+
+def conclusion(view: LocateView) -> str:
+    """The report in one sentence: that of its first condition."""
+    return sentence(view, view.conditions[0])

@@ -1,0 +1,1 @@
+"""Files of tasks, the user's and the bundled ones, and what they hold."""

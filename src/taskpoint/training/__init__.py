@@ -1,0 +1,1 @@
+"""Training of small transformers: the loop, its checkpoints, and what a recipe says."""
