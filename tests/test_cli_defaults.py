@@ -15,8 +15,11 @@ from taskpoint.cli import main
 from taskpoint.compiled import answer_file as generate_module
 from taskpoint.compiled import compile as compile_module
 from taskpoint.compiled.prompt import CompiledPrompt
-from taskpoint.experiments.bench import run as bench_module
-from taskpoint.experiments.locate import run as locate_module
+from taskpoint.experiments import runner
+from taskpoint.experiments.bench.config import BenchConfig
+from taskpoint.experiments.bench.fitting import fitted
+from taskpoint.experiments.bench.subject import Subject
+from taskpoint.experiments.locate.config import LocateConfig
 from taskpoint.models import loading
 from taskpoint.pretrain import lexicon as lexicon_module
 from taskpoint.pretrain import translator as translator_module
@@ -58,18 +61,17 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_locate(monkeypatch: pytest.MonkeyPatch) -> None:
-    typed = called(monkeypatch, locate_module, "run", line(monkeypatch, "locate")).arguments
-    written = called(monkeypatch, locate_module, "run", lambda: tp.locate(tp.load(), tp.task("lexicon"))).arguments
-    assert typed["config"] == written["config"] == locate_module.LocateConfig()
-    assert typed["task"].fingerprint() == written["task"].fingerprint()
-    assert typed["lm"].name == written["lm"].name
+    typed = called(monkeypatch, runner, "run", line(monkeypatch, "locate")).arguments["work"]
+    written = called(monkeypatch, runner, "run", lambda: tp.locate(tp.load(), tp.task("lexicon"))).arguments["work"]
+    assert typed.config == written.config == LocateConfig()
+    assert typed.manifest == written.manifest
 
 
 def test_bench(monkeypatch: pytest.MonkeyPatch) -> None:
-    typed = called(monkeypatch, bench_module, "run", line(monkeypatch, "bench")).arguments
-    written = called(monkeypatch, bench_module, "run", lambda: tp.bench(tp.load())).arguments
-    assert typed["config"] == written["config"] == bench_module.BenchConfig()
-    assert typed["subject"].name == written["subject"].name
+    typed = called(monkeypatch, runner, "run", line(monkeypatch, "bench")).arguments["work"]
+    written = called(monkeypatch, runner, "run", lambda: tp.bench(tp.load())).arguments["work"]
+    assert typed.config == written.config == fitted(Subject.of(tp.load()), BenchConfig())
+    assert typed.manifest == written.manifest
 
 
 def test_compile(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from taskpoint.asking.condition import Condition
 from taskpoint.cli import main
 from taskpoint.compiled.file import read_compiled
 from taskpoint.experiments.locate.recognised import Recognised, recognised
-from taskpoint.experiments.locate.view import view_of_folder
+from taskpoint.experiments.runs import view_of_folder
 from taskpoint.results import folder as folder_module
 from taskpoint.results.folder import RunFolder
 

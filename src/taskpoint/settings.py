@@ -6,7 +6,7 @@ import errno
 import math
 import operator
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -111,3 +111,13 @@ def place(name: str, value: Any) -> Path:
         if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
             raise SettingError(f"{name} is {shown(given)}, which no file can be ({error.strerror})") from None
     return Path(given)
+
+
+def from_to(least: int, most: int = MOST) -> Callable[[str, Any], int]:
+    """The check of a whole number between bounds."""
+    return lambda name, value: whole(name, value, least, most)
+
+
+def each_from(least: int) -> Callable[[str, Any], tuple[int, ...]]:
+    """The check of one or more different whole numbers."""
+    return lambda name, value: wholes(name, value, least)

@@ -22,10 +22,11 @@ from taskpoint.engine.cut import cut_context
 from taskpoint.errors import ModelError, RunFolderError, SettingError
 from taskpoint.experiments.bench import run as experiment
 from taskpoint.experiments.bench.config import BenchConfig
+from taskpoint.experiments.bench.fitting import fitted
 from taskpoint.experiments.bench.passes import Passes
 from taskpoint.experiments.bench.rows import LAYOUT
-from taskpoint.experiments.bench.subject import Subject, fitted, manifest
-from taskpoint.experiments.bench.view import view_of_folder
+from taskpoint.experiments.bench.subject import Subject
+from taskpoint.experiments.runs import view_of_folder
 from taskpoint.models.library import cache_of, with_cache
 from taskpoint.models.loading import LanguageModel
 from taskpoint.models.random_weights import random_decoder
@@ -209,9 +210,9 @@ def test_a_folder_of_other_settings_or_another_machine_is_refused(subject, tmp_p
 def test_a_folder_of_another_experiment_holds_no_benchmark(tmp_path):
     RunFolder.open(tmp_path, {}, "locate").close()
     with pytest.raises(RunFolderError, match="holds a run of `taskpoint locate`"):
-        view_of_folder(tmp_path)
+        view_of_folder(tmp_path, "bench")
     subject = Subject(random_decoder("llama:2x16"), "tiny")
-    config = manifest(subject, fitted(subject, BenchConfig(cuts=(1,), context=(8,), batch=(1,))))
+    config = experiment.start(subject, BenchConfig(cuts=(1,), context=(8,), batch=(1,))).manifest
     with (
         RunFolder.open(tmp_path / "empty", config, "bench", LAYOUT),
         pytest.raises(RunFolderError, match="no complete ratio yet"),

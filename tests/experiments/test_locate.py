@@ -23,7 +23,7 @@ from taskpoint.asking.scores import curve_scores
 from taskpoint.errors import ModelError, PromptError, RunFolderError, SettingError, TaskpointError
 from taskpoint.experiments.locate.cells import Cell, Cells
 from taskpoint.experiments.locate.run import LocateResult
-from taskpoint.experiments.locate.view import view_of_folder
+from taskpoint.experiments.runs import view_of_folder
 from taskpoint.models.loading import LanguageModel
 from taskpoint.prompts.encode import encode, encode_many
 from taskpoint.prompts.selector import parse_selector

@@ -14,7 +14,7 @@ from sacrebleu.metrics.chrf import CHRF
 import taskpoint as tp
 from taskpoint.asking.scores import curve_scores
 from taskpoint.errors import RunFolderError
-from taskpoint.experiments.locate.view import view_of_folder
+from taskpoint.experiments.runs import view_of_folder
 from taskpoint.models.loading import LanguageModel
 from taskpoint.tasks.lexicon import lexicon
 

@@ -13,23 +13,25 @@ from contextlib import suppress
 
 import typer
 
-from taskpoint.cli.bench import verbs as bench_verbs
 from taskpoint.cli.compile import verbs as compile_verbs
 from taskpoint.cli.ending import Stopped, by_signal, ended_by_signals, open_streams, sentence, unwritten
+from taskpoint.cli.experiment import Verbs, list_experiments
+from taskpoint.cli.experiment import verbs as report_verbs
 from taskpoint.cli.listing import verbs as listing_verbs
-from taskpoint.cli.locate import verbs as locate_verbs
 from taskpoint.cli.pretrain import verbs as pretrain_verbs
 from taskpoint.errors import TaskpointError, one_screen
 
 app = typer.Typer(
     name="taskpoint",
+    cls=Verbs,
     help="Find the layer at which a language model has recognised an in-context task, and see what cutting the context "
     "out of every later layer saves.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for verbs in (locate_verbs, compile_verbs, bench_verbs, listing_verbs):
+list_experiments(app)
+for verbs in (report_verbs, compile_verbs, listing_verbs):
     app.add_typer(verbs)
 app.add_typer(pretrain_verbs, name="pretrain")
 
@@ -39,6 +41,8 @@ def main() -> None:
     # The libraries' own notices would stand before that line; whoever wants them sets these variables.
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    # The profiler that weighs memory announces itself on stderr, once a pass.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")
     os.environ["MPLBACKEND"] = "agg"  # figures are drawn into files, whatever else is wished
     open_streams()
     try:

@@ -26,18 +26,11 @@ def path_option(*names: str, help: str) -> Any:
     return typer.Option(*names, parser=path, metavar="PATH", help=help)
 
 
-ModelArgument = Annotated[str | None, typer.Argument(help="Bundled model, folder or hub id. (default: a bundled one)")]
 OutOption = Annotated[
     Path | None,
     path_option("--out", help="Folder to write to, or to continue. (default: runs/...)"),
 ]
 DeviceOption = Annotated[str | None, typer.Option(help="Device, such as cpu or cuda:0. (default: cpu)")]
-MetricOption = Annotated[
-    str | None,
-    typer.Option(
-        help="exact, contains, prefix, bleu[:TOKENIZER], chrf or chrf++, each with :lc. (default: the task's)"
-    ),
-]
 
 
 def console(*, stderr: bool = False) -> Console:

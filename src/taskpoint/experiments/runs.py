@@ -3,43 +3,43 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Any
 
 from taskpoint.compiled.mark import is_compiled
 from taskpoint.errors import RunFolderError
+from taskpoint.experiments.registry import EXPERIMENTS
 from taskpoint.results.folder import RunFolder
-from taskpoint.results.rows import ITEMS, Layout
-
-LOCATE: Final = "locate"
-BENCH: Final = "bench"
-REPORTED: Final = (LOCATE, BENCH)
-"""The experiments whose runs have a report."""
 
 # Folders of runs that are named where a folder above them is given.
 _NAMED = 3
 
 
-def read_run(path: str | Path, *kinds: str, layout: Layout = ITEMS) -> RunFolder:
+def read_run(path: str | Path, *kinds: str) -> RunFolder:
     """Looks at the run in a folder.
 
     Args:
         path: the folder.
-        kinds: the experiments that are expected there.
-        layout: what the rows of a run look like.
+        kinds: the experiments that are expected there; any of them where none is named.
 
     Raises:
         RunFolderError: there is no run, it is damaged, or it is one of another experiment; the message says what lies
             there instead.
     """
-    folder = Path(path)
+    folder, kinds = Path(path), kinds or tuple(EXPERIMENTS)
     expected = "give the folder of a " + " or ".join(f"`taskpoint {kind}`" for kind in kinds) + " run"
     found = _instead_of_a_run(folder)
     if found is not None:
         raise RunFolderError(f"{folder} {found}; {expected}")
-    run = RunFolder.read(folder, layout)
+    run = RunFolder.read(folder)
     if run.manifest.kind not in kinds:
         raise RunFolderError(f"{folder} holds a run of `taskpoint {run.manifest.kind}`; {expected}")
-    return run
+    return run.of(EXPERIMENTS[run.manifest.kind].view.LAYOUT)
+
+
+def view_of_folder(path: str | Path, *kinds: str) -> Any:
+    """What the run in a folder found, as its experiment's view; arguments and errors as `read_run`."""
+    run = read_run(path, *kinds)
+    return EXPERIMENTS[run.manifest.kind].view.view_of(run)
 
 
 def _instead_of_a_run(path: Path) -> str | None:

@@ -9,6 +9,7 @@ DIR/.lock                 held by the process that writes
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import re
@@ -119,6 +120,12 @@ class RunFolder:
         if manifest is None:
             raise RunFolderError(f"{folder} holds no run (no config.json): give a folder that was written with --out")
         return cls(folder, manifest, None, layout)
+
+    def of(self, layout: Layout) -> RunFolder:
+        """The same folder, whose rows look like this."""
+        same = copy.copy(self)
+        same._layout = layout
+        return same
 
     def __enter__(self) -> RunFolder:
         return self

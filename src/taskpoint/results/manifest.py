@@ -110,7 +110,7 @@ def digest_of(said: object) -> str:
 
 
 def as_json(config: Mapping[str, object]) -> dict[str, object]:
-    """Settings as they read back from a file: tuples become lists, paths become text.
+    """Settings as they read back from a file: tuples become lists, sets become sorted lists, paths become text.
 
     Args:
         config: Settings by name.
@@ -122,13 +122,15 @@ def as_json(config: Mapping[str, object]) -> dict[str, object]:
         SettingError: A value has no form in JSON.
     """
 
-    def text(value: object) -> str:
+    def plain(value: object) -> object:
         if isinstance(value, PurePath):
             return str(value)
+        if isinstance(value, set | frozenset):
+            return sorted(value)
         raise TypeError(f"{type(value).__name__} {value!r:.60}")
 
     try:
-        back: dict[str, object] = json.loads(json.dumps(dict(config), default=text, allow_nan=False))
+        back: dict[str, object] = json.loads(json.dumps(dict(config), default=plain, allow_nan=False))
     except (TypeError, ValueError) as error:
         raise SettingError(f"a configuration holds what JSON cannot: {error}; give text, numbers or lists") from None
     return back

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
-from taskpoint.settings import keep, whole, wholes
+from taskpoint.configuration import Configuration, Option, optional, setting, unchecked
+from taskpoint.errors import SettingError
+from taskpoint.experiments.contract import Subject
+from taskpoint.settings import each_from, from_to, shown, whole, wholes
 
 CONTEXTS = (128, 512, 2048)
 """Context lengths when the user names none; those that the model has positions for."""
@@ -13,42 +17,74 @@ CONTEXTS = (128, 512, 2048)
 MOST_PASSES = 1_000_000
 """Passes of one run at most: a small model on a quick machine takes a day for so many."""
 
+_PART = re.compile(r"(\d{0,9})N(?:/([1-9]\d{0,8}))?", re.ASCII)
+
+
+def cut_of(cut: int | str, layers: int) -> int:
+    """The layer that a cut names in a model: the number itself, or a part of all N, rounded down."""
+    if isinstance(cut, int):
+        return cut
+    form = _PART.fullmatch(cut)
+    if form is None:
+        raise SettingError(f"cuts names {shown(cut)}; expected layers, or parts of N, such as 4,N/2,3N/4,N")
+    times, parts = form.groups()
+    return int(times or 1) * layers // int(parts or 1)
+
+
+def _cuts(name: str, value: Any) -> tuple[int | str, ...]:
+    if isinstance(value, str) or not isinstance(value, tuple | list) or not any(isinstance(one, str) for one in value):
+        return wholes(name, value, 0)
+    for one in value:
+        cut_of(one if isinstance(one, str) else whole(name, one, 0), 1)
+    return tuple(value)
+
+
+def _typed_cuts(cuts: str | None) -> tuple[int | str, ...] | None:
+    if cuts is None:
+        return None
+    found = [part.strip() for part in cuts.split(",")]
+    if not all(re.fullmatch(r"\d{1,9}", one, re.ASCII) or _PART.fullmatch(one) for one in found):
+        raise SettingError(f"--cuts is {shown(cuts)}; expected layers, or parts of N, such as 4,N/2,3N/4,N")
+    return tuple(dict.fromkeys(int(one) if one.isdigit() else one for one in found))
+
+
+def _numbers(option: str, text: str) -> tuple[int, ...]:
+    try:
+        if not text.isascii():
+            raise ValueError
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise SettingError(f"{option} is {shown(text)}; expected numbers such as 128,512") from None
+
 
 @dataclass(frozen=True)
-class BenchConfig:
-    """The settings of a run; everything that decides what is measured beside the model and the machine.
+class BenchConfig(Configuration):
+    """Everything that decides what is measured beside the model and the machine."""
 
-    Attributes:
-        cuts: cuts to measure; None takes a quarter, half and three quarters of the layers, and all of them (N, where
-            nothing is cut: what hooks and checks cost).
-        context: numbers of hidden tokens; None takes those of `CONTEXTS` that fit.
-        query: tokens after them, which are kept.
-        batch: numbers of prompts in a batch.
-        new: decoding steps.
-        rounds: how often every competitor runs; a ratio is taken within each round.
-
-    Raises:
-        SettingError: a value is out of range.
-    """
-
-    cuts: tuple[int, ...] | None = None
-    context: tuple[int, ...] | None = None
-    query: int = 32
-    batch: tuple[int, ...] = (1, 8)
-    new: int = 16
-    rounds: int = 5
-
-    def __post_init__(self) -> None:
-        plain: dict[str, Any] = {
-            "query": whole("query", self.query, 1),
-            "batch": wholes("batch", self.batch, 1),
-            "new": whole("new", self.new, 1),
-            "rounds": whole("rounds", self.rounds, 1),
-        }
-        for name, least in (("cuts", 0), ("context", 1)):
-            if getattr(self, name) is not None:
-                plain[name] = wholes(name, getattr(self, name), least)
-        keep(self, **plain)
+    cuts: tuple[int | str, ...] | None = setting(
+        None,
+        "Layers, or parts of all N, such as 4,N/2,N. (default: N/4,N/2,3N/4,N)",
+        optional(_cuts),
+        options={"cuts": Option(str | None, "Layers, or parts of all N, such as 4,N/2,N. (default: N/4,N/2,3N/4,N)")},
+        read=_typed_cuts,
+    )
+    context: tuple[int, ...] | None = setting(
+        None,
+        "Numbers of hidden tokens. (default: those of 128,512,2048 that fit)",
+        optional(each_from(1)),
+        options={"context": Option(str | None, "Numbers of hidden tokens. (default: those of 128,512,2048 that fit)")},
+        read=lambda context: None if context is None else _numbers("--context", context),
+    )
+    query: int = setting(32, "Kept tokens after them.", from_to(1))
+    batch: tuple[int, ...] = setting(
+        (1, 8),
+        "Numbers of prompts.",
+        each_from(1),
+        options={"batch": Option(str, "Numbers of prompts.", "1,8")},
+        read=lambda batch: _numbers("--batch", batch),
+    )
+    new: int = setting(16, "Decoded tokens.", from_to(1))
+    rounds: int = setting(5, "How often every competitor runs; a ratio is taken within each round.", from_to(1))
 
 
 @dataclass(frozen=True)
@@ -56,13 +92,6 @@ class BenchFacts:
     """What else config.json says of a run: which model on which machine; not asked for, but found.
 
     Attributes:
-        model: name of the model.
-        revision: its revision, if it has one.
-        family: its type.
-        parameters: how many weights it has.
-        dtype: its precision.
-        attention: name of its attention.
-        num_layers: its layers, N.
         shape: its sizes (analysis.shape.ModelShape), or why they are not known.
         machine: what of the machine decides times.
     """
@@ -76,3 +105,35 @@ class BenchFacts:
     num_layers: int
     shape: dict[str, Any] | str
     machine: dict[str, str | int]
+
+
+@dataclass(frozen=True)
+class Measured(Subject):
+    """The options that name what is measured."""
+
+    model: str | None = setting(
+        None, "Bundled model, folder or hub id. (default: a bundled one)", unchecked, argument=True
+    )
+    shape: str | None = setting(
+        None,
+        "Instead of a model: random weights of this shape, llama:LAYERSxWIDTH[,heads=,kv=,mlp=,vocab=].",
+        unchecked,
+    )
+    dtype: str | None = setting(None, "float32, bfloat16 or float16. (default: the model's)", unchecked)
+    device: str | None = setting(None, "Device, such as cpu or cuda:0. (default: cpu)", unchecked)
+    revision: str | None = setting(None, "Revision of a hub model.", unchecked)
+
+    def load(self) -> Any:
+        """The model; errors as `taskpoint.load`."""
+        from taskpoint.experiments.bench.subject import Subject as Model
+        from taskpoint.models.loading import load
+        from taskpoint.models.random_weights import random_decoder
+
+        if self.shape is None:
+            return Model.of(load(self.model, dtype=self.dtype, device=self.device, revision=self.revision))
+        if self.model is not None:
+            raise SettingError(f"a model ({self.model}) and --shape {self.shape}; give one of the two")
+        return Model(random_decoder(self.shape, dtype=self.dtype, device=self.device), self.shape)
+
+
+SUBJECT, CONFIG = Measured, BenchConfig

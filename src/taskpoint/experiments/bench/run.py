@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-import tempfile
+import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transformers import PreTrainedModel
 
+from taskpoint.configuration import described
 from taskpoint.engine.calls.forward import check_free
 from taskpoint.engine.finite import check_finite
+from taskpoint.errors import SettingError
+from taskpoint.experiments import runner
 from taskpoint.experiments.bench.config import BenchConfig
 from taskpoint.experiments.bench.findings import BenchView
-from taskpoint.experiments.bench.passes import Clock
-from taskpoint.experiments.bench.rows import LAYOUT
-from taskpoint.experiments.bench.subject import Subject, fitted, manifest
-from taskpoint.experiments.bench.view import view_of
-from taskpoint.experiments.bench.work import Work
+from taskpoint.experiments.bench.fitting import fitted
+from taskpoint.experiments.bench.passes import Clock, Passes
+from taskpoint.experiments.bench.rows import CUT, DENSE, BenchRow
+from taskpoint.experiments.bench.subject import Subject, facts
+from taskpoint.experiments.contract import Step, Work
+from taskpoint.experiments.registry import EXPERIMENTS
 from taskpoint.models.anatomy import anatomy
 from taskpoint.models.loading import LanguageModel, load
 from taskpoint.progress import Progress
 from taskpoint.results.atomic import save_whole
-from taskpoint.results.folder import RunFolder
-from taskpoint.results.manifest import digest_of
-from taskpoint.settings import place, wholes
+from taskpoint.settings import place, shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,14 +67,15 @@ class BenchResult:
         return save_whole(place("path", path), self.view.as_json().encode())
 
 
-def bench(
+@described(BenchConfig)
+def bench(  # noqa: D417  # settings are told by `described`
     model: LanguageModel | PreTrainedModel | str,
-    cuts: Sequence[int] | None = None,
+    cuts: Sequence[int | str] | None = None,
     context: int | Sequence[int] | None = None,
-    query: int = 32,
-    batch: int | Sequence[int] = (1, 8),
-    new: int = 16,
-    rounds: int = 5,
+    query: int = BenchConfig.query,
+    batch: int | Sequence[int] = BenchConfig.batch,
+    new: int = BenchConfig.new,
+    rounds: int = BenchConfig.rounds,
     out: str | Path | None = None,
     *,
     progress: Progress | None = None,
@@ -83,14 +86,11 @@ def bench(
 
     Args:
         model: from `taskpoint.load`, what that loads it by, or any transformers decoder.
-        cuts: numbers of layers that still see the context; None takes N/4, N/2, 3N/4 and N.
-        context: numbers of hidden tokens; None takes 128, 512 and 2048, where the model has positions for them.
-        query: kept tokens after them.
-        batch: numbers of prompts in a batch.
-        new: decoding steps.
-        rounds: how often every competitor runs, beside one pass to warm up and one to weigh memory.
         out: folder to write to, or to continue; None keeps nothing.
         progress: called with the passes done, the passes there are, and a note.
+
+    All other arguments are settings, told below. Beside the rounds there is one pass to warm up, and one to weigh
+    memory.
 
     Returns:
         Rows, ratios, figure and JSON.
@@ -100,14 +100,7 @@ def bench(
         ModelError: the model cannot be cut, or computes NaN or infinity.
         RunFolderError: `out` holds a run of another configuration.
     """
-    config = BenchConfig(
-        cuts=None if cuts is None else wholes("cuts", cuts, 0),
-        context=None if context is None else wholes("context", context, 1),
-        query=query,
-        batch=wholes("batch", batch, 1),
-        new=new,
-        rounds=rounds,
-    )
+    config = BenchConfig.of(cuts=cuts, context=context, query=query, batch=batch, new=new, rounds=rounds)
     subject = Subject.of(load(model) if isinstance(model, str | os.PathLike) else model)
     return run(subject, config, None if out is None else place("out", out), progress)
 
@@ -120,30 +113,86 @@ def run(
     clock: Clock = time.perf_counter,
 ) -> BenchResult:
     """Runs `bench` with a configuration; arguments and errors as there."""
-    settings = fitted(subject, config)
-    check_free(anatomy(subject.model))
-    check_finite(subject.model)
-    with _open(out, manifest(subject, settings)) as folder:
-        work = Work(subject, settings, progress, clock)
-        work.do(folder)
-        rows = folder.frame()
-        view = view_of(folder)
-    return BenchResult(rows, view, None if out is None else Path(out))
+    told = None if progress is None else lambda done, known, note="": progress(done, known, note)
+    found = runner.run(EXPERIMENTS["bench"], Bench(subject, config, clock), out, told)
+    return BenchResult(found.rows, found.view, found.folder)
 
 
-def default_folder(subject: Subject, config: BenchConfig) -> Path:
-    """Where a run is kept when the user names no folder: the same settings find the same folder again."""
-    values = manifest(subject, fitted(subject, config))
-    digest = digest_of(values)[:8]
-    return Path("runs") / f"bench-{''.join(c if c.isalnum() or c in '._=' else '-' for c in subject.name)}-{digest}"
+def start(subject: Subject, config: BenchConfig) -> Bench:
+    """The run of a model; errors as `bench`."""
+    return Bench(subject, config)
 
 
-@contextmanager
-def _open(out: str | Path | None, config: Mapping[str, object]) -> Iterator[RunFolder]:
-    """The folder of a run, or one that is gone after the block when the user wants none."""
-    if out is not None:
-        with RunFolder.open(out, config, "bench", LAYOUT) as folder:
-            yield folder
-        return
-    with tempfile.TemporaryDirectory() as temporary, RunFolder.open(temporary, config, "bench", LAYOUT) as folder:
-        yield folder
+@dataclass(frozen=True)
+class Pair:
+    """A batch size with a context length: written at once, for its ratios are only fair when measured together."""
+
+    batch: int
+    context: int
+
+    @property
+    def key(self) -> str:
+        """Its name in a run folder."""
+        return f"batch={self.batch} context={self.context}"
+
+
+class Bench(Work[Pair]):
+    """What `bench` measures: competitors in turn, round by round."""
+
+    def __init__(self, subject: Subject, config: BenchConfig, clock: Clock = time.perf_counter) -> None:
+        self.config = fitted(subject, config)
+        self._subject, self._clock = subject, clock
+        self._layers = anatomy(subject.model).num_layers
+        self._competitors: tuple[int | None, ...] = (None, *map(int, self.config.cuts or ()))
+        self.name = "".join(c if c.isalnum() or c in "._=" else "-" for c in subject.name)
+        self.manifest = {**facts(subject), **asdict(self.config)}
+
+    def check(self) -> None:
+        """Refuses a model under a cut, and one that computes no numbers."""
+        check_free(anatomy(self._subject.model))
+        check_finite(self._subject.model)
+
+    def groups(self, rows: Callable[[], pd.DataFrame]) -> Iterator[Sequence[Pair]]:
+        """All pairs at once."""
+        yield [Pair(*pair) for pair in itertools.product(self.config.batch, self.config.context or ())]
+
+    def cell(self, key: str) -> Pair:
+        """The pair of this key."""
+        form = re.fullmatch(r"batch=(\d+) context=(\d+)", key)
+        pair = Pair(*map(int, form.groups())) if form else None
+        if pair is None or pair.batch not in self.config.batch or pair.context not in (self.config.context or ()):
+            raise SettingError(f"{shown(key)} is no cell of this run; expected a key such as 'batch=1 context=128'")
+        return pair
+
+    def steps(self, cell: Pair) -> int:
+        """Passes: one to warm up, one to weigh memory, and the rounds, of every competitor."""
+        return len(self._competitors) * (self.config.rounds + 2)
+
+    def rows(self, cell: Pair, step: Step) -> Iterator[BenchRow]:
+        """Measures a pair."""
+        settings, competitors = self.config, self._competitors
+        note = f"batch {cell.batch}, context {cell.context}"
+        passes = Passes(self._subject.model, cell.batch, cell.context, settings.query, settings.new, self._clock)
+        for cut in competitors:  # to warm up: kernels are chosen, caches filled, the model's self-check done
+            passes.run(cut)
+            step(f"{note}, warming up")
+        peaks = {}
+        for cut in competitors:
+            peaks[cut] = passes.peak_bytes(cut)
+            step(f"{note}, memory")
+        for number in range(settings.rounds):
+            first = number % len(competitors)  # so that none always follows the same one
+            for cut in competitors[first:] + competitors[:first]:
+                timed = passes.run(cut)
+                yield BenchRow(
+                    batch=cell.batch,
+                    context=cell.context,
+                    side=DENSE if cut is None else CUT,
+                    cut=self._layers if cut is None else cut,
+                    round=number,
+                    prefill_seconds=timed.prefill_seconds,
+                    decode_seconds=timed.decode_seconds,
+                    kv_bytes=timed.kv_bytes,
+                    peak_bytes=peaks[cut] if number == 0 else None,
+                )
+                step(f"{note}, round {number + 1}")

@@ -18,30 +18,25 @@ from taskpoint.analysis.shape import ModelShape
 from taskpoint.errors import RunFolderError, SettingError
 from taskpoint.experiments.bench.config import BenchConfig, BenchFacts
 from taskpoint.experiments.bench.findings import BenchLine, BenchView, Ratio
-from taskpoint.experiments.bench.rows import CUT, DENSE, LAYOUT
-from taskpoint.experiments.runs import BENCH, read_run
+from taskpoint.experiments.bench.rows import CUT, DENSE
+from taskpoint.experiments.bench.rows import LAYOUT as LAYOUT
 from taskpoint.experiments.stored import damaged, read_back, read_shape
 from taskpoint.results.folder import RunFolder
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-def view_of_folder(path: str | Path) -> BenchView:
-    """The view of a run folder.
-
-    Raises:
-        RunFolderError: there is no benchmark there, it was interrupted before its first ratio, or its config.json was
-            changed.
-    """
-    return view_of(read_run(path, BENCH, layout=LAYOUT))
+    from rich.console import Console
 
 
 def view_of(folder: RunFolder) -> BenchView:
-    """Everything that reports show, from the rows, configuration and library versions of a run; errors as above."""
+    """Everything that reports show, from the rows, configuration and library versions of a run.
+
+    Raises:
+        RunFolderError: it was interrupted before its first ratio, or its config.json was changed.
+    """
     facts = read_back(BenchFacts, folder.manifest.config, folder.path)
     settings = read_back(BenchConfig, folder.manifest.config, folder.path)
-    if settings.cuts is None or settings.context is None:
+    if settings.context is None or not all(isinstance(cut, int) for cut in settings.cuts or ("",)):
         raise damaged(folder.path, "'cuts' and 'context' are not named")
     if isinstance(facts.shape, dict):
         read_shape(facts.shape, folder.path)
@@ -131,3 +126,25 @@ def _ideals(config: Mapping[str, Any]) -> tuple[_Ideals | None, str | None]:
     except SettingError as error:
         return None, f"the ideal is not known for this model: {error}"
     return found, None
+
+
+def show(view: BenchView, console: Console) -> None:
+    """Prints tables and conclusion."""
+    from taskpoint.experiments.bench import terminal
+
+    terminal.show(view, console)
+
+
+def draw(view: BenchView, path: str | Path) -> Path:
+    """Writes the figure; the suffix chooses PDF, SVG or PNG."""
+    from taskpoint.experiments.bench.figure import save_bench_figure
+
+    return save_bench_figure(view, path)
+
+
+def write(view: BenchView, folder: Path) -> Mapping[str, Path]:
+    """Writes figure and numbers."""
+    from taskpoint.results.atomic import save_whole
+
+    figure = draw(view, folder / "figure.pdf")
+    return {"figure": figure, "JSON": save_whole(folder / "bench.json", view.as_json().encode())}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -14,7 +15,7 @@ from taskpoint.asking.condition import EARLY_EXIT, SHUFFLED, ZERO_SHOT, Conditio
 from taskpoint.asking.encoding import encoded
 from taskpoint.asking.finite_check import check_prompts
 from taskpoint.asking.measure import Measure, ReferenceScores
-from taskpoint.errors import PromptError
+from taskpoint.errors import PromptError, SettingError
 from taskpoint.models.loading import LanguageModel
 from taskpoint.prompts.content import Content
 from taskpoint.prompts.encode import check_length
@@ -22,7 +23,10 @@ from taskpoint.prompts.segments import SegmentedPrompt
 from taskpoint.prompts.selector import parse_selector
 from taskpoint.prompts.writing import Template
 from taskpoint.results.rows import Row, cell_key
+from taskpoint.settings import shown
 from taskpoint.tasks.base import Item, Task
+
+_KEY = re.compile(r"(?P<name>.+) shots=(?P<shots>\d+) seed=(?P<seed>\d+) part=(?P<part>\d+) cuts=(?P<cuts>\d+(,\d+)*)")
 
 # An answer longer than every reference by this much is wrong anyway; the report still shows how it goes on.
 _SPARE_TOKENS = 4
@@ -84,6 +88,27 @@ class Grid:
     blocks: tuple[tuple[Item, ...], ...]
     layers: int
     shuffled: tuple[int, ...]
+
+    def cell(self, key: str) -> Cell:
+        """The cell of this key.
+
+        Raises:
+            SettingError: there is none.
+        """
+        form = _KEY.fullmatch(key)
+        kinds: dict[str, tuple[Any, Condition]] = {one.name: ("cut", one) for one in self.conditions}
+        kinds |= {cell.name: (cell.kind, cell.condition) for cell in self.control_cells()}
+        if form is None or form["name"] not in kinds:
+            raise SettingError(f"{shown(key)} is no cell of this run; expected a key such as {self._some_key()!r}")
+        kind, condition = kinds[form["name"]]
+        shots, seed, part = (int(form[name]) for name in ("shots", "seed", "part"))
+        if shots not in (0, *self.shots) or seed >= self.seeds or part >= len(self.blocks):
+            raise SettingError(f"{shown(key)} is no cell of this run; expected a key such as {self._some_key()!r}")
+        cuts = tuple(map(int, form["cuts"].split(",")))
+        return Cell(kind, condition, shots, seed, part, self.blocks[part], cuts)
+
+    def _some_key(self) -> str:
+        return next(self.curve_cells(*next(self.curves()), (self.layers,))).key
 
     def curves(self) -> Iterator[tuple[Condition, int]]:
         """Every condition with every number of shots."""

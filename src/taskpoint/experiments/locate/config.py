@@ -1,71 +1,105 @@
-"""The settings of a `locate` run, and how they are read back from its folder."""
+"""The settings of a `locate` run, and what its folder says beside them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Literal
 
-from taskpoint.asking.condition import Condition
+from taskpoint.asking.condition import PAPER_CONDITIONS, Condition, conditions
+from taskpoint.configuration import Configuration, Option, optional, setting
 from taskpoint.errors import SettingError
-from taskpoint.settings import flag, keep, shown, text, whole, wholes
-
-DEFAULT_ITEMS = 200
-"""Test items when the user names no number: enough for an interval of a few percent, quick on a laptop."""
+from taskpoint.experiments.subjects import ModelAndTask
+from taskpoint.settings import each_from, flag, from_to, shown, text, wholes
 
 MOST_SEEDS = 1_000
 """Draws of examples at most: intervals hardly narrow any more, and every draw costs all items again."""
 
 
+class Instruction(StrEnum):
+    """Whether prompts have an instruction."""
+
+    yes = "yes"
+    no = "no"
+    both = "both"
+
+
+def _some(name: str, value: Any) -> Any:
+    if not value:
+        raise SettingError(f"{name} are empty; expected at least one")
+    return value
+
+
+def _conditions(hide: Sequence[str] | None, instruction: Instruction, paper: bool) -> tuple[Condition, ...]:
+    if not paper:
+        flags = {Instruction.yes: (True,), Instruction.no: (False,), Instruction.both: (False, True)}[instruction]
+        return conditions(hide or ["examples"], flags)
+    if hide or instruction is not Instruction.no:
+        raise SettingError("--paper brings its own conditions; leave --hide and --instruction out")
+    return PAPER_CONDITIONS
+
+
+def _condition_words(found: Sequence[Condition]) -> list[str]:
+    if tuple(found) == PAPER_CONDITIONS:
+        return ["--paper"]
+    words = [word for hide in dict.fromkeys(c.hide for c in found) for word in ("--hide", hide)]
+    flags = list(dict.fromkeys(c.instruction for c in found))
+    return [*words, "--instruction", "both" if len(flags) > 1 else "yes" if flags[0] else "no"]
+
+
+def _cuts(name: str, value: Any) -> tuple[int, ...] | str:
+    if isinstance(value, str) and value in ("all", "bisect"):
+        return value
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise SettingError(f"{name} is {shown(value)}; expected 'all', 'bisect' or a list of layers")
+    return wholes(name, value, 0)
+
+
+def _typed_cuts(cuts: str) -> Any:
+    if cuts in ("all", "bisect"):
+        return cuts
+    try:
+        return tuple(int(part) for part in cuts.split(","))
+    except ValueError:
+        raise SettingError(f"--cuts is {shown(cuts)}; expected all, bisect, or layers such as 0,4,8") from None
+
+
 @dataclass(frozen=True)
-class LocateConfig:
-    """The settings of a run; everything that decides its rows beside model and task.
+class LocateConfig(Configuration):
+    """Everything that decides the rows of a run beside model and task."""
 
-    Attributes:
-        shots: examples in the prompt; one curve for each number.
-        seeds: number of draws of examples.
-        conditions: what is hidden, with or without instruction; the first is the headline.
-        cuts: "all", "bisect", or the cuts to measure (0 and N are always among them).
-        items: test items at most.
-        fresh: new examples for each item, instead of the same for the whole test set.
-        template: name of the prompt template; None takes the task's.
-        max_new_tokens: longest answer; None takes the longest reference and a little more.
-        batch_size: items that are computed, and written, at once.
-        controls: whether zero-shot, shuffled answers and early exit are measured too.
-
-    Raises:
-        SettingError: a value is of another type or out of range.
-    """
-
-    shots: tuple[int, ...] = (5,)
-    seeds: int = 3
-    conditions: tuple[Condition, ...] = (Condition("examples", False),)
-    cuts: tuple[int, ...] | Literal["all", "bisect"] = "all"
-    items: int = DEFAULT_ITEMS
-    fresh: bool = False
-    template: str | None = None
-    max_new_tokens: int | None = None
-    batch_size: int = 64
-    controls: bool = True
-
-    def __post_init__(self) -> None:
-        plain: dict[str, Any] = {
-            "shots": wholes("shots", self.shots, 0),
-            "seeds": whole("seeds", self.seeds, 1, MOST_SEEDS),
-            "cuts": self.cuts if isinstance(self.cuts, str) else wholes("cuts", self.cuts, 0),
-            "items": whole("items", self.items, 1),
-            "batch_size": whole("batch_size", self.batch_size, 1),
-            "fresh": flag("fresh", self.fresh),
-            "controls": flag("controls", self.controls),
-        }
-        if self.max_new_tokens is not None:
-            plain["max_new_tokens"] = whole("max_new_tokens", self.max_new_tokens, 1)
-        if self.template is not None:
-            text("template", self.template)
-        if isinstance(self.cuts, str) and self.cuts not in ("all", "bisect"):
-            raise SettingError(f"cuts is {shown(self.cuts)}; expected 'all', 'bisect' or a list of layers")
-        if not self.conditions:
-            raise SettingError("conditions are empty; expected at least one")
-        keep(self, **plain)
+    shots: tuple[int, ...] = setting((5,), "Examples in the prompt; one curve for each number.", each_from(0))
+    seeds: int = setting(3, "Draws of examples (paper A uses up to 4).", from_to(1, MOST_SEEDS))
+    # 200: enough for an interval of a few percent, quick on a laptop.
+    items: int = setting(200, "Test items at most.", from_to(1))
+    template: str | None = setting(None, "Prompt template. (default: the task's)", optional(text))
+    conditions: tuple[Condition, ...] = setting(
+        lambda: (Condition("examples", False),),
+        "What is hidden, with or without instruction; one curve for each, the first is the headline.",
+        _some,
+        options={
+            "hide": Option(
+                list[str] | None, "What is hidden: examples, instruction,examples, query, ... May be repeated."
+            ),
+            "instruction": Option(Instruction, "Whether prompts have an instruction.", Instruction.no),
+            "paper": Option(bool, "The five conditions of paper A.", False),
+        },
+        read=_conditions,
+        words=_condition_words,
+    )
+    cuts: tuple[int, ...] | Literal["all", "bisect"] = setting(
+        "all",
+        "Layers such as 0,4,8 (0 and all N are always among them), all, or bisect: only those that a bisection needs.",
+        _cuts,
+        options={"cuts": Option(str, "all, bisect, or layers such as 0,4,8.", "all")},
+        read=_typed_cuts,
+        words=lambda cuts: ["--cuts", cuts if isinstance(cuts, str) else ",".join(map(str, cuts))],
+    )
+    batch_size: int = setting(64, "Items computed, and written, at once.", from_to(1))
+    fresh: bool = setting(False, "New examples for each item.", flag)
+    max_new_tokens: int | None = setting(None, "Longest answer. (default: by the references)", optional(from_to(1)))
+    controls: bool = setting(True, "Zero-shot, shuffled answers, early exit.", flag)
 
 
 @dataclass(frozen=True)
@@ -73,14 +107,7 @@ class LocateFacts:
     """What else config.json says of a run: which model, which task; not asked for, but found.
 
     Attributes:
-        model: name of the model.
-        revision: its revision, if it has one.
-        dtype: its precision.
-        attention: name of its attention.
-        num_layers: its layers, N.
-        shape: its sizes (analysis.shape.ModelShape); None for a family whose sizes are not known.
-        task: name of the task.
-        task_sha256: fingerprint of the task.
+        shape: sizes of the model (analysis.shape.ModelShape); None for a family whose sizes are not known.
         metric: what scores measure, in words.
         metric_name: the metric that was asked for in place of the task's own; None for its own.
         metric_signature: signature of a score that has one.
@@ -97,3 +124,6 @@ class LocateFacts:
     metric: str
     metric_name: str | None = None
     metric_signature: str | None = None
+
+
+SUBJECT, CONFIG = ModelAndTask, LocateConfig

@@ -11,7 +11,7 @@ from taskpoint.asking.condition import Condition
 from taskpoint.errors import DataError, SettingError, UnknownNameError
 from taskpoint.experiments.locate.findings import ConditionView
 from taskpoint.experiments.locate.view import view_of
-from taskpoint.experiments.runs import LOCATE, read_run
+from taskpoint.experiments.runs import read_run
 from taskpoint.prompts.segments import Segment
 from taskpoint.prompts.selector import parse_selector
 from taskpoint.tasks.base import Task
@@ -94,7 +94,7 @@ def recognised(
         RunFolderError: there is no such run.
         SettingError: it has not measured this, found no recognition point, or several.
     """
-    run = read_run(folder, LOCATE)
+    run = read_run(folder, "locate")
     config: Any = run.manifest.config
     view = view_of(run)
     wanted = None if hide is None else parse_selector(hide).text

@@ -3,48 +3,55 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from taskpoint.analysis.recognition import recognition_point
 from taskpoint.analysis.shape import ModelShape
-from taskpoint.asking.condition import conditions
+from taskpoint.asking.condition import Condition, conditions
 from taskpoint.asking.given import model_of, task_of
+from taskpoint.asking.scores import curve_scores
+from taskpoint.configuration import described
 from taskpoint.errors import ModelError, PromptError, SettingError
-from taskpoint.experiments.locate.cells import Cells, Grid
-from taskpoint.experiments.locate.config import DEFAULT_ITEMS, LocateConfig
+from taskpoint.experiments import runner
+from taskpoint.experiments.contract import Step, Work
+from taskpoint.experiments.locate.cells import Cell, Cells, Grid
+from taskpoint.experiments.locate.config import LocateConfig
 from taskpoint.experiments.locate.result import LocateResult as LocateResult
-from taskpoint.experiments.locate.view import view_of
-from taskpoint.experiments.locate.work import Work, bisect, open_folder
+from taskpoint.experiments.registry import EXPERIMENTS
+from taskpoint.experiments.subjects import Asked
 from taskpoint.models.library import attention_name
 from taskpoint.models.loading import LanguageModel
 from taskpoint.progress import Progress
 from taskpoint.prompts.template import template as template_of
-from taskpoint.results.manifest import digest_of
-from taskpoint.settings import place, shown, wholes
+from taskpoint.results.rows import Row
+from taskpoint.settings import place, shown
 from taskpoint.tasks.base import Item, Task
 
-Cuts = str | Sequence[int] | None
-"""`all`, `bisect`, or the cuts; None is `all`."""
+if TYPE_CHECKING:
+    import pandas as pd
+
+_EXPERIMENT = EXPERIMENTS["locate"]
 
 
-def locate(
+@described(LocateConfig)
+def locate(  # noqa: D417  # settings are told by `described`
     lm: LanguageModel | str,
     task: Task | str,
-    shots: int | Sequence[int] = 5,
-    seeds: int = 3,
+    shots: int | Sequence[int] = LocateConfig.shots[0],
+    seeds: int = LocateConfig.seeds,
     hide: str | Sequence[str] = "examples",
     instruction: bool | Sequence[bool] = False,
     items: int | None = None,
-    cuts: Cuts = None,
+    cuts: str | Sequence[int] | None = None,
     out: str | Path | None = None,
     *,
-    fresh: bool = False,
+    fresh: bool = LocateConfig.fresh,
     template: str | None = None,
     max_new_tokens: int | None = None,
-    batch_size: int = 64,
-    controls: bool = True,
+    batch_size: int = LocateConfig.batch_size,
+    controls: bool = LocateConfig.controls,
     progress: Progress | None = None,
 ) -> LocateResult:
     """Finds the layer after which a model has recognised a task.
@@ -52,22 +59,14 @@ def locate(
     Args:
         lm: the model, from `taskpoint.load`, or what that loads it by.
         task: the task, from `taskpoint.task`, or its name.
-        shots: worked examples in the prompt; several numbers give several curves.
-        seeds: number of draws of examples (paper A uses up to 4).
         hide: what is hidden from layer r on; several selectors give several curves.
         instruction: whether the prompt has an instruction; `(False, True)` measures both. With one in sight there is
             often nothing left to recognise in the examples.
-        items: test items at most; None takes 200, or all where there are fewer.
-        cuts: "all" (or None), a list of cuts, or "bisect": only the cuts that a bisection needs, which trusts that no
-            score falls again above the point that it finds.
         out: folder to write to, or to continue; None keeps nothing.
-        fresh: new examples for each item, instead of the same for the whole test set.
-        template: name of the prompt template; None takes the task's.
-        max_new_tokens: longest answer; None takes the longest reference and a little more.
-        batch_size: items that are computed, and written, at once.
-        controls: whether zero-shot, shuffled answers and early exit are measured too; without zero-shot the point
-            cannot be held against it.
         progress: called with the cells done and the cells there are.
+
+    All other arguments are settings, told below. Bisection trusts that no score falls again above the point that it
+    finds; without the controls the point cannot be held against zero-shot.
 
     Returns:
         Rows, curve, point, report and figure.
@@ -77,12 +76,12 @@ def locate(
         ModelError: the model cannot be cut, or computes NaN or infinity.
         RunFolderError: `out` holds a run of another configuration.
     """
-    config = LocateConfig(
-        shots=wholes("shots", shots, 0),
+    config = LocateConfig.of(
+        shots=shots,
         seeds=seeds,
+        cuts=LocateConfig.cuts if cuts is None else cuts,
         conditions=conditions(hide, instruction),
-        cuts=_read_cuts(cuts),
-        items=DEFAULT_ITEMS if items is None else items,
+        items=LocateConfig.items if items is None else items,
         fresh=fresh,
         template=template,
         max_new_tokens=max_new_tokens,
@@ -92,100 +91,99 @@ def locate(
     if progress is not None and not callable(progress):
         raise SettingError(f"progress is {shown(progress)}; expected a function of the cells done and all there are")
     folder = None if out is None else place("out", out)
-    return run(model_of(lm), task_of(task), config, folder, progress)
+    found = runner.run(_EXPERIMENT, start(Asked(model_of(lm), task_of(task)), config), folder, progress)
+    return LocateResult(found.rows, found.view, found.folder)
 
 
-def _read_cuts(cuts: Cuts) -> tuple[int, ...] | Literal["all", "bisect"]:
-    if cuts is None or cuts == "all":
-        return "all"
-    if cuts == "bisect":
-        return "bisect"
-    if isinstance(cuts, str | bytes) or not isinstance(cuts, Iterable):
-        raise SettingError(f"cuts is {shown(cuts)}; expected 'all', 'bisect' or a list of layers")
-    return wholes("cuts", cuts, 0)
+def start(subject: Asked, config: LocateConfig) -> Locate:
+    """The run of a model and a task; errors as `locate`."""
+    return Locate(subject.lm, subject.task, config)
 
 
-def run(
-    lm: LanguageModel,
-    task: Task,
-    config: LocateConfig,
-    out: str | Path | None = None,
-    progress: Progress | None = None,
-) -> LocateResult:
-    """Runs `locate` with a configuration; arguments and errors as there."""
-    layers = lm.num_layers
-    cuts = _checked_cuts(config.cuts, layers)
-    if not task.has_answers:
-        raise SettingError(f"task {task.name!r} has items without accepted answers; give them 'answers' to score them")
-    items = task.items(config.items)
-    template = template_of(config.template or task.template)
-    cells = Cells(lm, task, template, items, config.fresh, config.max_new_tokens)
-    blocks = tuple(items[start : start + config.batch_size] for start in range(0, len(items), config.batch_size))
-    grid = Grid(config.conditions, config.shots, config.seeds, blocks, layers, _can_shuffle(task, items, config))
-    first_seed = dataclasses.replace(grid, seeds=1)
-    cells.check(cell for condition, count in grid.curves() for cell in first_seed.curve_cells(condition, count, ()))
-    cells.check_finite(next(first_seed.curve_cells(*next(grid.curves()), ())))
-    with open_folder(out, manifest(lm, task, config, template.name)) as folder:
-        work = Work(folder, cells, progress)
-        if cuts is not None:
-            work.do(
-                [cell for condition, count in grid.curves() for cell in grid.curve_cells(condition, count, cuts)],
-                list(grid.control_cells()) if config.controls else [],
+class Locate(Work[Cell]):
+    """What `locate` measures."""
+
+    def __init__(self, lm: LanguageModel, task: Task, config: LocateConfig) -> None:
+        self._cuts = _fitting(config.cuts, lm.num_layers)
+        self.config = config
+        if not task.has_answers:
+            raise SettingError(
+                f"task {task.name!r} has items without accepted answers; give them 'answers' to score them"
             )
-        else:
-            work.do(list(grid.control_cells()) if config.controls else [])
-            for condition, count in grid.curves():
-                bisect(work, grid, condition, count)
-        rows = folder.frame()
-        view = view_of(folder)
-    return LocateResult(rows, view, None if out is None else Path(out))
+        items, template = task.items(config.items), template_of(config.template or task.template)
+        self._cells = Cells(lm, task, template, items, config.fresh, config.max_new_tokens)
+        size = config.batch_size
+        blocks = tuple(items[start : start + size] for start in range(0, len(items), size))
+        shuffled = _can_shuffle(task, items, config)
+        self._grid = Grid(config.conditions, config.shots, config.seeds, blocks, lm.num_layers, shuffled)
+        self.name = f"{lm.name}-{task.name}".replace("/", "-").replace(":", "-")
+        settings = dataclasses.asdict(config) | {"template": template.name}
+        self.manifest = {**_facts(lm, task, items), **settings}
+
+    def check(self) -> None:
+        """Builds all prompts of the first seed, and reads some of them without a cut."""
+        grid = dataclasses.replace(self._grid, seeds=1)
+        self._cells.check(cell for curve in grid.curves() for cell in grid.curve_cells(*curve, ()))
+        self._cells.check_finite(next(grid.curve_cells(*next(grid.curves()), ())))
+
+    def groups(self, rows: Callable[[], pd.DataFrame]) -> Iterator[Sequence[Cell]]:
+        """Curves, then controls; where cuts are bisected controls come first, then what each step asks for."""
+        controls = list(self._grid.control_cells()) if self.config.controls else []
+        if self._cuts is not None:
+            curves = [cell for curve in self._grid.curves() for cell in self._grid.curve_cells(*curve, self._cuts)]
+            yield curves + controls
+            return
+        yield controls
+        for condition, shots in self._grid.curves():
+            yield from self._bisected(condition, shots, rows)
+
+    def _bisected(self, condition: Condition, shots: int, rows: Callable[[], pd.DataFrame]) -> Iterator[list[Cell]]:
+        """0, N, and the cuts between the last that misses the threshold and the first that holds it."""
+        measured = [0, self._grid.layers]
+        missing, holding = measured
+        yield list(self._grid.curve_cells(condition, shots, measured))
+        while holding - missing > 1:
+            middle = (missing + holding) // 2
+            yield list(self._grid.curve_cells(condition, shots, [middle]))
+            measured = sorted([*measured, middle])
+            scores = curve_scores(rows(), condition.name, shots, measured)
+            threshold = recognition_point(measured, scores.values, statistic=scores.statistic, resamples=1).threshold
+            holds = scores.by_cut[measured.index(middle)] >= threshold
+            missing, holding = (missing, middle) if holds else (middle, holding)
+
+    def cell(self, key: str) -> Cell:
+        """The cell of this key."""
+        return self._grid.cell(key)
+
+    def rows(self, cell: Cell, step: Step) -> list[Row]:
+        """Asks the model the items of a cell at its cuts."""
+        return self._cells.rows(cell)
 
 
-def manifest(lm: LanguageModel, task: Task, config: LocateConfig, template: str) -> Mapping[str, object]:
-    """Everything that decides the rows, as JSON values."""
+def _facts(lm: LanguageModel, task: Task, items: Sequence[Item]) -> Mapping[str, object]:
+    """What decides the rows beside the settings."""
     model: Any = lm.model
     try:
         shape: object = dataclasses.asdict(ModelShape.from_config(model.config))
     except ModelError:
         shape = None  # savings are not known for this family; the curve is
-    settings = dataclasses.asdict(config) | {"template": template}
-    plain: dict[str, object] = json.loads(
-        json.dumps(
-            {
-                "model": lm.name,
-                "revision": lm.revision,
-                "dtype": str(model.dtype).removeprefix("torch."),
-                "attention": str(attention_name(model.config)),
-                "num_layers": lm.num_layers,
-                "shape": shape,
-                "task": task.name,
-                "task_sha256": task.fingerprint(),
-                "metric": task.metric,
-                **_scoring(task, config.items),
-                **settings,
-            },
-            default=sorted,
-        )
-    )
-    return plain
+    signature = task.signature(items)
+    return {
+        "model": lm.name,
+        "revision": lm.revision,
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "attention": str(attention_name(model.config)),
+        "num_layers": lm.num_layers,
+        "shape": shape,
+        "task": task.name,
+        "task_sha256": task.fingerprint(),
+        "metric": task.metric,
+        **({} if task.scoring == type(task).scoring else {"metric_name": task.scoring.name}),
+        **({} if signature is None else {"metric_signature": signature}),
+    }
 
 
-def _scoring(task: Task, items: int) -> Mapping[str, str]:
-    """The metric that was asked for in place of the task's own, and the signature of a score that has one."""
-    signature = task.signature(task.items(items))
-    asked = {} if task.scoring == type(task).scoring else {"metric_name": task.scoring.name}
-    return asked if signature is None else {**asked, "metric_signature": signature}
-
-
-def default_folder(lm: LanguageModel, task: Task, settings: LocateConfig) -> Path:
-    """Where a run is kept when the user names no folder: the same settings find the same folder again."""
-    config = manifest(lm, task, settings, settings.template or task.template)
-    digest = digest_of(config)[:8]
-    name = "-".join(str(config[key]).replace("/", "-").replace(":", "-") for key in ("model", "task"))
-    return Path("runs") / f"locate-{name}-{digest}"
-
-
-def _checked_cuts(cuts: tuple[int, ...] | str, layers: int) -> tuple[int, ...] | None:
+def _fitting(cuts: tuple[int, ...] | str, layers: int) -> tuple[int, ...] | None:
     """The cuts in order with floor and ceiling among them; None for a bisection."""
     if cuts == "bisect":
         return None

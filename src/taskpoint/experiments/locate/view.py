@@ -13,39 +13,36 @@ import numpy as np
 from taskpoint.analysis.recognition import CurvePoint, RecognitionPoint, curve, recognition_point
 from taskpoint.analysis.savings import Saving, saving
 from taskpoint.analysis.shape import ModelShape
-from taskpoint.asking.condition import EARLY_EXIT, PAPER_CONDITIONS, SHUFFLED, ZERO_SHOT, Condition, named
+from taskpoint.asking.condition import EARLY_EXIT, SHUFFLED, ZERO_SHOT, Condition, named
 from taskpoint.asking.scores import Scores, curve_scores, language_scores
 from taskpoint.errors import RunFolderError
 from taskpoint.experiments.locate.config import LocateConfig, LocateFacts
 from taskpoint.experiments.locate.findings import AnswerView, ConditionView, ControlScore, LocateView, PartView
-from taskpoint.experiments.runs import LOCATE, read_run
 from taskpoint.experiments.stored import damaged, read_back, read_shape
 from taskpoint.models.bundled import model_for
 from taskpoint.results.folder import RunFolder
+from taskpoint.results.rows import ITEMS
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.console import Console
 
-
-def view_of_folder(path: str | Path) -> LocateView:
-    """The view of a run folder.
-
-    Raises:
-        RunFolderError: there is no run there, it is of another kind, was interrupted before its first curve, or its
-            config.json was changed.
-    """
-    return view_of(read_run(path, LOCATE))
+LAYOUT = ITEMS
 
 
 def view_of(folder: RunFolder) -> LocateView:
-    """Everything that reports show, from the rows, configuration and library versions of a run; errors as above."""
+    """Everything that reports show, from the rows, configuration and library versions of a run.
+
+    Raises:
+        RunFolderError: it was interrupted before its first curve, or its config.json was changed.
+    """
     facts = read_back(LocateFacts, folder.manifest.config, folder.path)
     settings = read_back(LocateConfig, folder.manifest.config, folder.path)
     if facts.shape is not None:
         read_shape(facts.shape, folder.path)
     rows, config = folder.frame(), folder.manifest.config
     _check_rows(rows, facts, settings, folder.path)
-    return _view(rows, config, folder.versions)
+    return _view(rows, config, settings, folder.versions)
 
 
 def _check_rows(rows: pd.DataFrame, facts: LocateFacts, settings: LocateConfig, path: Path) -> None:
@@ -66,7 +63,9 @@ def _check_rows(rows: pd.DataFrame, facts: LocateFacts, settings: LocateConfig, 
         raise damaged(path, f"'shots' are {list(settings.shots)}, but some rows are of {strange[0]}")
 
 
-def _view(rows: pd.DataFrame, config: Mapping[str, Any], versions: Mapping[str, str]) -> LocateView:
+def _view(
+    rows: pd.DataFrame, config: Mapping[str, Any], settings: LocateConfig, versions: Mapping[str, str]
+) -> LocateView:
     views: list[ConditionView] = []
     answers: list[AnswerView] = []
     for values in config["conditions"]:
@@ -92,7 +91,7 @@ def _view(rows: pd.DataFrame, config: Mapping[str, Any], versions: Mapping[str, 
         conditions=tuple(views),
         answers=tuple(answers),
         settings=_settings(config),
-        command=command(config),
+        command=command(config, settings),
         versions=dict(versions),
     )
 
@@ -252,7 +251,7 @@ def _settings(config: Mapping[str, Any]) -> dict[str, str]:
     return {name: str(value) for name, value in said.items()}
 
 
-def command(config: Mapping[str, Any]) -> str:
+def command(config: Mapping[str, Any], settings: LocateConfig) -> str:
     """The command line that runs it again."""
     words = ["taskpoint", "locate"]
     if config["model"] != model_for(str(config["task"])):
@@ -260,25 +259,25 @@ def command(config: Mapping[str, Any]) -> str:
     words += ["--task", str(config["task"])]
     if "metric_name" in config:
         words += ["--metric", str(config["metric_name"])]
-    for shots in config["shots"]:
-        words += ["--shots", str(shots)]
-    words += ["--seeds", str(config["seeds"]), "--items", str(config["items"]), "--template", str(config["template"])]
-    words += _asked([Condition(values["hide"], values["instruction"]) for values in config["conditions"]])
-    if config["cuts"] != "all":
-        words += ["--cuts", config["cuts"] if isinstance(config["cuts"], str) else ",".join(map(str, config["cuts"]))]
-    words += ["--batch-size", str(config["batch_size"])]
-    if config["fresh"]:
-        words += ["--fresh"]
-    if config["max_new_tokens"] is not None:
-        words += ["--max-new-tokens", str(config["max_new_tokens"])]
-    if not config["controls"]:
-        words += ["--no-controls"]
-    return shlex.join(words)
+    return shlex.join([*words, *settings.words()])
 
 
-def _asked(found: Sequence[Condition]) -> list[str]:
-    if tuple(found) == PAPER_CONDITIONS:
-        return ["--paper"]
-    words = [word for hide in dict.fromkeys(c.hide for c in found) for word in ("--hide", hide)]
-    flags = list(dict.fromkeys(c.instruction for c in found))
-    return [*words, "--instruction", "both" if len(flags) > 1 else "yes" if flags[0] else "no"]
+def show(view: LocateView, console: Console) -> None:
+    """Prints curves, controls and conclusion."""
+    from taskpoint.experiments.locate import terminal
+
+    terminal.show(view, console)
+
+
+def draw(view: LocateView, path: str | Path) -> Path:
+    """Writes the figure; the suffix chooses PDF, SVG or PNG."""
+    from taskpoint.experiments.locate.figure import save_figure
+
+    return save_figure(view, path)
+
+
+def write(view: LocateView, folder: Path) -> Mapping[str, Path]:
+    """Writes report and figure."""
+    from taskpoint.experiments.locate.page.html import save_page
+
+    return {"report": save_page(view, folder / "report.html"), "figure": draw(view, folder / "figure.pdf")}

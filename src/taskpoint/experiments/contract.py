@@ -1,0 +1,117 @@
+"""What an experiment is: a folder with three files, each of which holds what its protocol here names."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, runtime_checkable
+
+from taskpoint.configuration import Configuration
+from taskpoint.results.folder import RunFolder
+from taskpoint.results.rows import Layout
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+
+Step = Callable[[str], None]
+"""Called when one of the steps of a cell is done, with a note of a few words."""
+
+
+@runtime_checkable
+class Cell(Protocol):
+    """What is computed at once, written at once, and skipped when a run continues."""
+
+    @property
+    def key(self) -> str:
+        """Its name in the run folder; no other cell has it."""
+
+
+CellT = TypeVar("CellT", bound=Cell)
+
+
+class Work(ABC, Generic[CellT]):
+    """A run before it starts: a subject, such as a model and a task, and settings that fit it.
+
+    Attributes:
+        name: what a folder of the run is called after, such as its model.
+        manifest: settings and facts that decide the rows, as values that JSON has; the config.json of a run folder.
+    """
+
+    name: str
+    manifest: Mapping[str, object]
+
+    def check(self) -> None:
+        """Refuses, before anything is written, what could not be finished."""
+
+    @abstractmethod
+    def groups(self, rows: Callable[[], pd.DataFrame]) -> Iterator[Sequence[CellT]]:
+        """The cells, in groups: the next is asked for when one is done, and may depend on the rows so far."""
+
+    @abstractmethod
+    def cell(self, key: str) -> CellT:
+        """The cell of this key, for whoever computes it elsewhere: the key and the manifest tell all of it.
+
+        Raises:
+            SettingError: the run has no such cell.
+        """
+
+    @abstractmethod
+    def rows(self, cell: CellT, step: Step) -> Iterable[Any]:
+        """Computes a cell: rows of the experiment's layout."""
+
+    def steps(self, cell: CellT) -> int:
+        """How many steps of progress the cell takes."""
+        return 1
+
+
+class Subject(Configuration):
+    """The options that say what a run is about; `load` gives it."""
+
+    def load(self) -> Any:
+        """What `start` takes: the model, say, and the task."""
+        raise NotImplementedError
+
+
+@runtime_checkable
+class Config(Protocol):
+    """`config.py`; needs no torch."""
+
+    SUBJECT: type[Subject]
+    CONFIG: type[Configuration]
+
+
+@runtime_checkable
+class Run(Protocol):
+    """`run.py`: from settings to rows."""
+
+    def start(self, subject: Any, config: Any) -> Work[Any]:
+        """The run of a subject under settings.
+
+        Raises:
+            SettingError: they do not fit each other.
+        """
+
+
+@runtime_checkable
+class View(Protocol):
+    """`view.py`: from rows to what people see; needs no torch."""
+
+    LAYOUT: Layout
+
+    def view_of(self, folder: RunFolder) -> Any:
+        """What the run found.
+
+        Raises:
+            RunFolderError: there is too little of it yet, or config.json was changed.
+        """
+
+    def show(self, view: Any, console: Console) -> None:
+        """Prints it."""
+
+    def draw(self, view: Any, path: str | Path) -> Path:
+        """Writes the figure; the suffix chooses PDF, SVG or PNG."""
+
+    def write(self, view: Any, folder: Path) -> Mapping[str, Path]:
+        """Writes what belongs beside the rows; by what it is, such as "report", where it stands."""

@@ -1,0 +1,98 @@
+"""Runs an experiment: opens its folder or continues it, does the cells that are missing, and tells how far it is."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from taskpoint.errors import ModelError
+from taskpoint.experiments.contract import Work
+from taskpoint.experiments.registry import Experiment
+from taskpoint.progress import Progress
+from taskpoint.results.folder import RunFolder
+from taskpoint.results.manifest import as_json, digest_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False)
+class Finished:
+    """A run that is done.
+
+    Attributes:
+        rows: all of its rows.
+        view: what they say, as the experiment's `view_of` gives it.
+        folder: where they are; None when they were not kept.
+    """
+
+    rows: pd.DataFrame
+    view: Any
+    folder: Path | None
+
+
+def run(
+    experiment: Experiment, work: Work[Any], out: str | Path | None = None, progress: Progress | None = None
+) -> Finished:
+    """Does what a run lacks. A cell is written whole, so that a run may be killed at any moment and be run again.
+
+    Args:
+        experiment: what is run.
+        work: its work, from its `start`.
+        out: the folder of the run; None keeps nothing.
+        progress: told the steps that are done and those that are known of.
+
+    Raises:
+        ModelError: as the experiment; an empty folder is left for other settings then.
+        RunFolderError: `out` holds a run of another configuration.
+    """
+    work.check()
+    with _opened(experiment, work, out) as folder:
+        done = known = 0
+
+        def step(note: str = "") -> None:
+            nonlocal done
+            done += 1
+            _tell(progress, done, known, note)
+
+        for group in work.groups(folder.frame):
+            known += sum(map(work.steps, group))
+            _tell(progress, done, known)
+            for cell in group:
+                before = done
+                if not folder.has(cell.key):
+                    folder.write(cell.key, list(work.rows(cell, step)))
+                if done < before + work.steps(cell):
+                    done = before + work.steps(cell)
+                    _tell(progress, done, known)
+        return Finished(folder.frame(), experiment.view.view_of(folder), None if out is None else Path(out))
+
+
+def default_folder(experiment: Experiment, work: Work[Any]) -> Path:
+    """Where a run is kept when the user names no folder: the same settings find the same folder again."""
+    return Path("runs") / f"{experiment.kind}-{work.name}-{digest_of(as_json(work.manifest))[:8]}"
+
+
+def _tell(progress: Progress | None, done: int, known: int, note: str = "") -> None:
+    if progress is not None:
+        progress(done, known, *([note] if note else []))
+
+
+@contextmanager
+def _opened(experiment: Experiment, work: Work[Any], out: str | Path | None) -> Iterator[RunFolder]:
+    """The folder of a run, or one that is gone after the block when the user wants none."""
+    layout = experiment.view.LAYOUT
+    if out is None:
+        with tempfile.TemporaryDirectory() as passing, _opened(experiment, work, passing) as folder:
+            yield folder
+        return
+    with RunFolder.open(out, work.manifest, experiment.kind, layout) as folder:
+        try:
+            yield folder
+        except ModelError:  # the model is at fault; the next one may come with other settings
+            folder.forget()
+            raise

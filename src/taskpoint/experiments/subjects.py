@@ -1,0 +1,53 @@
+"""What most runs are about: a model and a task, as the command line names them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from taskpoint.configuration import setting, unchecked
+from taskpoint.experiments.contract import Subject
+
+if TYPE_CHECKING:
+    from taskpoint.models.loading import LanguageModel
+    from taskpoint.tasks.base import Task
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A model, and the task that it is asked."""
+
+    lm: LanguageModel
+    task: Task
+
+
+@dataclass(frozen=True)
+class ModelAndTask(Subject):
+    """The options that name a model and a task."""
+
+    model: str | None = setting(
+        None, "Bundled model, folder or hub id. (default: a bundled one)", unchecked, argument=True
+    )
+    task: str | None = setting(None, "Task; `taskpoint tasks` lists them. (default: what the model learnt)", unchecked)
+    task_instruction: str | None = setting(
+        None, "Instruction line for words: and pairs:, whose files have none.", unchecked
+    )
+    metric: str | None = setting(
+        None,
+        "exact, contains, prefix, bleu[:TOKENIZER], chrf or chrf++, each with :lc. (default: the task's)",
+        unchecked,
+    )
+    dtype: str | None = setting(None, "float32, bfloat16 or float16. (default: the model's)", unchecked)
+    device: str | None = setting(None, "Device, such as cpu or cuda:0. (default: cpu)", unchecked)
+    revision: str | None = setting(None, "Revision of a hub model.", unchecked)
+
+    def load(self) -> Asked:
+        """The model and the task; errors as `taskpoint.load` and `taskpoint.task`."""
+        from taskpoint.models.bundled import model_for, task_for
+        from taskpoint.models.loading import load
+        from taskpoint.tasks.registry import task
+
+        name = task_for(self.model) if self.task is None else self.task
+        asked = task(name, instruction=self.task_instruction, metric=self.metric)
+        model = model_for(name) if self.model is None else self.model
+        return Asked(load(model, dtype=self.dtype, device=self.device, revision=self.revision), asked)
