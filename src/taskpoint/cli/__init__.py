@@ -9,7 +9,8 @@ import os
 import signal
 import sys
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import typer
 
@@ -61,7 +62,8 @@ def _run(came: list[int]) -> int:
     if sys.stdout is None:
         return _refuse("standard output cannot be written (it is closed): send it to a file, or to /dev/null")
     try:
-        code = _parsed(came)
+        with _parsing(came):
+            code = app(standalone_mode=False)
         lost = unwritten("stdout")
         if lost is not None:
             raise lost
@@ -87,11 +89,12 @@ def _run(came: list[int]) -> int:
         return _refuse(f"{error.format_message()} (see taskpoint --help)")
 
 
-def _parsed(came: list[int]) -> object:
-    """What the parser gives back."""
+@contextmanager
+def _parsing(came: list[int]) -> Iterator[None]:
+    """Tells apart why the parser ended."""
     streams = sys.stdout, sys.stderr
     try:
-        return app(standalone_mode=False)
+        yield
     except SystemExit as stop:  # so the parser answers a closed pipe, after it wrapped both
         sys.stdout, sys.stderr = streams
         raise BrokenPipeError from stop
