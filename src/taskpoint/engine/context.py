@@ -59,8 +59,8 @@ def read_context(model: nn.Module, tokens: Int[Tensor, "1 T"], drop: Bool[Tensor
         all_keys = tuple((layer.keys, layer.values) for layer in base)
         return SweepContext(tokens[0], drop[0], all_keys, tuple(_at(keys, places) for keys in all_keys))
     own: list[Any] = [DynamicLayer() for _ in parts.layers]
-    riding = EveryCut(parts, kept[None], 0, False, {cache: Cache(layers=list(own))})
-    with evaluating(model), riding.hooks():
+    every_cut = EveryCut(parts, kept[None], 0, False, {cache: Cache(layers=list(own))})
+    with evaluating(model), every_cut.hooks():
         model(tokens, **named)
     return SweepContext(
         tokens[0],

@@ -104,8 +104,8 @@ def _write(
     before = context.length if context is not None else 0
     fits = can_decode_every_cut(model, parts, before + prompts[0].shape[1] + new * (parts.num_layers + 1))
     if plain and fits and exact(model):
-        stepping = EveryCutDecode(model, parts, *prompts, skip, context)
-        return write(stepping.prefill().argmax(-1), stepping, new, ending).transpose(0, 1)
+        decode = EveryCutDecode(model, parts, *prompts, skip, context)
+        return write(decode.prefill().argmax(-1), decode, new, ending).transpose(0, 1)
     if context is not None:
         prompts = context.whole(*prompts)
     return (_recompute if skip else _one_by_one)(model, *prompts, new, ending)

@@ -129,18 +129,17 @@ def differences(
         return
     # The last kept token of every prompt row is its last token.
     last = torch.tensor([int(prompt.kept[: row + 1].sum()) - 1 for row in range(rows)])
-    swept = logits_of_every_cut(model, parts, prompt.input_ids, prompt.drop, prompt.mask, last=1)[
-        :, :, 0
-    ].float()  # [B, C, vocab]
+    logits = logits_of_every_cut(model, parts, prompt.input_ids, prompt.drop, prompt.mask, last=1)
+    logits = logits[:, :, 0].float()  # [B, C, vocab]
     for cut, reference in masked.items():
-        yield f"a sweep at cut {cut}", float((swept[:, cut] - reference[last.to(reference.device)]).abs().max())
+        yield f"a sweep at cut {cut}", float((logits[:, cut] - reference[last.to(reference.device)]).abs().max())
     if not can_decode_every_cut(model, parts, prompt.input_ids.shape[1] + STEPS * (parts.num_layers + 1)):
         return
-    stepping = EveryCutDecode(model, parts, prompt.input_ids, prompt.drop, prompt.mask, skip=False)
-    stepping.prefill()
+    decode = EveryCutDecode(model, parts, prompt.input_ids, prompt.drop, prompt.mask, skip=False)
+    decode.prefill()
     for step in range(STEPS):
         tokens = prompt.answer[:, step, None].expand(-1, parts.num_layers + 1)  # [B, C]
-        swept = stepping.step(tokens).float()
+        logits = decode.step(tokens).float()
         for cut, reference in masked.items():
             decoded = reference[-rows * STEPS :][step * rows : (step + 1) * rows]  # [B, vocab]
-            yield f"a decoded sweep at cut {cut}", float((swept[:, cut] - decoded).abs().max())
+            yield f"a decoded sweep at cut {cut}", float((logits[:, cut] - decoded).abs().max())

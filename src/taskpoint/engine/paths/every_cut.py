@@ -1,4 +1,4 @@
-"""The hooks of a sweep: every cut rides along in one forward call.
+"""The hooks of a sweep: every cut in one forward call.
 
 The base rows run through all layers inside the model's own forward. At layer i the variant r = i starts as a copy of
 the base's present tokens, and all started variants go through layer i together; after the last layer they come back in
@@ -38,7 +38,7 @@ def logits_of_every_cut(
     skip: bool = False,
     context: SweepContext | None = None,
 ) -> Float[Tensor, "B cuts last vocab"]:
-    """One pass in which every cut rides along; arguments as for `sweep_last_logits`."""
+    """Every cut in one pass; arguments as for `sweep_last_logits`."""
     cuts = parts.num_layers + 1
     input_ids, drop, attention_mask = room_for(cuts * last, input_ids, drop, attention_mask)
     keep = ~drop if attention_mask is None else ~drop & attention_mask.bool()
@@ -47,8 +47,8 @@ def logits_of_every_cut(
             logits: Tensor = model(input_ids, **inputs_for(model, attention_mask, cuts * last)).logits
     else:
         caches = context.caches()
-        riding = EveryCut(parts, keep, last, skip, {caches.base: caches.own}, context)
-        with riding.hooks(), caches.attention(parts):
+        every_cut = EveryCut(parts, keep, last, skip, {caches.base: caches.own}, context)
+        with every_cut.hooks(), caches.attention(parts):
             named = context.inputs_for(model, attention_mask, input_ids.shape, cuts * last)
             logits = model(input_ids, **named | with_cache(model, caches.base) | {"use_cache": True}).logits
     return logits[:, -cuts * last :].view(logits.shape[0], cuts, last, -1)
@@ -109,7 +109,7 @@ class Repeated:
 
 
 class EveryCut:
-    """One forward call in which all variants ride along."""
+    """One forward call that computes all variants."""
 
     def __init__(
         self,
@@ -147,10 +147,10 @@ class EveryCut:
         with ExitStack() as stack:
             stack.enter_context(under_cut(self._parts))
             for index, layer in enumerate(self._parts.layers):
-                stack.enter_context(hooked(layer, after=self._ride(index)))
+                stack.enter_context(hooked(layer, after=self._continue(index)))
             yield
 
-    def _ride(self, index: int) -> Any:
+    def _continue(self, index: int) -> Any:
         def after(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
             if self._inside:
                 return None

@@ -1,6 +1,6 @@
 """The hooks of a decoded sweep: each prompt's variants are the N + 1 "tokens" of one forward call.
 
-Prefill is one call in which the variants ride along. In a step, at layer i, the variants r > i have seen everything
+Prefill computes all variants in one call. In a step, at layer i, the variants r > i have seen everything
 below: they read one copy of the context's keys and values, told apart by a mask over the tokens that each of them has
 written. The variants r <= i read their own present tokens only, as rows of a second call of the same layer.
 
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from taskpoint.engine.calls.arguments import LayerCall, Sight, first_tensor, hide, like_output, read_call
 from taskpoint.engine.calls.forward import hooked, under_cut
 from taskpoint.engine.paths.every_cut import EveryCut, Repeated, other_caches, room_for, stored_keys
-from taskpoint.engine.paths.shared_keys import Clock, RoomyLayer
+from taskpoint.engine.paths.shared_keys import CacheState, RoomyLayer
 from taskpoint.engine.paths.sweep_context import SweepCaches, SweepContext
 from taskpoint.engine.plan import Present, present_tokens
 from taskpoint.models.anatomy import Anatomy
@@ -95,13 +95,15 @@ class EveryCutDecode:
 
     def prefill(self) -> Float[Tensor, "B cuts vocab"]:
         """Logits of the first answer token."""
-        riding = EveryCut(self._parts, self._keep, 1, self._skip, {self._caches.base: self._caches.own}, self._context)
+        every_cut = EveryCut(
+            self._parts, self._keep, 1, self._skip, {self._caches.base: self._caches.own}, self._context
+        )
         if self._context is None:
             named = inputs_for(self._model, self._mask, self._cuts)
         else:
             named = self._context.inputs_for(self._model, self._mask, self._input_ids.shape, self._cuts)
-        logits = self._call(riding, self._input_ids, named)
-        self._caches.clock.length += self._input_ids.shape[1]
+        logits = self._call(every_cut, self._input_ids, named)
+        self._caches.state.length += self._input_ids.shape[1]
         return logits[:, -self._cuts :]
 
     def step(self, tokens: Int[Tensor, "B cuts"]) -> Float[Tensor, "B cuts vocab"]:
@@ -113,7 +115,7 @@ class EveryCutDecode:
         Returns:
             Logits. [B, C, vocab]
         """
-        rows, length = tokens.shape[0], self._caches.clock.length
+        rows, length = tokens.shape[0], self._caches.state.length
         positions = torch.full((rows, 1), length, device=tokens.device)
         named: dict[str, Any] = {}
         if self._mask is not None:
@@ -126,7 +128,7 @@ class EveryCutDecode:
         caches = {self._caches.base: self._caches.own}
         step = _Step(self._parts, self._stored, self._written, self._skip, caches)
         logits = self._call(step, tokens, named)
-        self._caches.clock.length += 1
+        self._caches.state.length += 1
         self._written += 1
         return logits
 
@@ -153,9 +155,9 @@ class EveryCutDecode:
 
 def _caches(parts: Anatomy) -> SweepCaches:
     """Caches of a sweep without a context that was read before."""
-    clock = Clock()
-    base, own = ([RoomyLayer(clock) for _ in parts.layers] for _ in range(2))
-    return SweepCaches(clock, base, own)
+    state = CacheState()
+    base, own = ([RoomyLayer(state) for _ in parts.layers] for _ in range(2))
+    return SweepCaches(state, base, own)
 
 
 class _Step:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from taskpoint.engine.calls.arguments import LayerCall, Sight, read_call
 from taskpoint.engine.calls.forward import hooked, under_cut
 from taskpoint.engine.paths.cut_layers import cut_layers
-from taskpoint.engine.paths.shared_keys import Clock, SharedLayer, sharing
+from taskpoint.engine.paths.shared_keys import CacheState, SharedLayer, sharing
 from taskpoint.engine.paths.shared_keys_check import can_share_keys
 from taskpoint.engine.plan import CutPlan, Present
 from taskpoint.errors import PlanError
@@ -123,11 +123,11 @@ class Queries:
             )
         self._context, self._input_ids, self._own_mask = context, input_ids, attention_mask
         self._tokens = len(context.tokens)
-        self._clock = Clock(
+        self._state = CacheState(
             self._tokens, apart=can_share_keys(model) and not hooked_by_others(self._parts.layers.modules())
         )
         pairs = zip(context.keys, context.values, strict=True)
-        self._layers = [SharedLayer(self._clock, keys, values) for keys, values in pairs]
+        self._layers = [SharedLayer(self._state, keys, values) for keys, values in pairs]
         self._cache = Cache(layers=list(self._layers))
         self._kept = (~context.drop).nonzero()[:, 0]  # [S]
 
@@ -151,7 +151,7 @@ class Queries:
 
     def _call(self, ids: Tensor) -> Tensor:
         named: dict[str, Any] = with_cache(self._model, self._cache) | {"use_cache": True}
-        start, length = self._clock.length, ids.shape[1]
+        start, length = self._state.length, ids.shape[1]
         if self._own_mask is not None:
             named["attention_mask"] = torch.nn.functional.pad(self._own_mask, (self._tokens, 0), value=1)
         if accepts(self._model, "position_ids"):
@@ -162,11 +162,11 @@ class Queries:
         if accepts(self._model, "logits_to_keep"):
             named["logits_to_keep"] = 1
         narrowing = _Narrowing(self._parts, self._context.after, self._kept, self._tokens, start, length)
-        with narrowing.hooks(), sharing(self._parts, self._clock):
+        with narrowing.hooks(), sharing(self._parts, self._state):
             logits: Tensor = self._model(ids, **named).logits
         for layer in self._layers:
             layer.check()
-        self._clock.length += length
+        self._state.length += length
         return logits[:, -1]
 
 

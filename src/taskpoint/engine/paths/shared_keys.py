@@ -33,12 +33,12 @@ from taskpoint.models.library import (
 ATTENTION = "taskpoint_shared"
 """The name under which the library's attention interface knows `shared_attention`."""
 
-# Scores that are held at once; more rows are done one part after the other (256 MiB in float32).
+# SharedAttention that are held at once; more rows are done one part after the other (256 MiB in float32).
 _MOST_SCORES = 2**26
 
 
 @dataclass(eq=False)
-class Clock:
+class CacheState:
     """What the layers of one cache share: tokens seen, whether attention can take keys apart, and what masks say.
 
     Attributes:
@@ -69,9 +69,9 @@ class RoomyLayer(DynamicLayer):
     The library's layer copies everything at every token; a decoded sweep would pay that for each variant.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, state: CacheState) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.clock = clock
+        self.state = state
         self._room: tuple[Tensor, Tensor] | None = None
         self._used = 0
 
@@ -108,11 +108,11 @@ class RoomyLayer(DynamicLayer):
 
     def get_seq_length(self) -> int:
         """Tokens seen before the running call, hidden ones counted."""
-        return self.clock.length
+        return self.state.length
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         """Number of keys, hidden ones counted, and the position of the first."""
-        return self.clock.length + query_length, 0
+        return self.state.length + query_length, 0
 
 
 class SharedLayer(RoomyLayer):
@@ -122,8 +122,8 @@ class SharedLayer(RoomyLayer):
         context: keys and values of the contexts. [R, K, S, D] each
     """
 
-    def __init__(self, clock: Clock, keys: Tensor, values: Tensor) -> None:
-        super().__init__(clock)
+    def __init__(self, state: CacheState, keys: Tensor, values: Tensor) -> None:
+        super().__init__(state)
         self.context = (keys, values)
         self.waiting = False
 
@@ -135,7 +135,7 @@ class SharedLayer(RoomyLayer):
         """
         self.check()
         own = super().update(key_states, value_states)
-        if self.clock.apart:
+        if self.state.apart:
             own[0].taskpoint_shared = self  # type: ignore[attr-defined]
             self.waiting = True
             return own
@@ -157,9 +157,9 @@ class SharedLayer(RoomyLayer):
 
 
 @contextmanager
-def sharing(parts: Anatomy, clock: Clock) -> Iterator[None]:
-    """Lets the layers attend to shared keys apart, for the length of the block, where the clock says so."""
-    if not clock.apart:
+def sharing(parts: Anatomy, state: CacheState) -> Iterator[None]:
+    """Lets the layers attend to shared keys apart, for the length of the block, where the state says so."""
+    if not state.apart:
         yield
         return
     AttentionInterface.register(ATTENTION, shared_attention)
@@ -221,17 +221,17 @@ def shared_attention(
     if kwargs.get("position_bias") is not None:
         raise ModelError("attention with a bias on positions cannot share a context")
     layer: SharedLayer | None = getattr(key, "taskpoint_shared", None)
-    scores = Scores(scaling if scaling is not None else query.shape[-1] ** -0.5, softcap, s_aux)
+    attention = SharedAttention(scaling if scaling is not None else query.shape[-1] ** -0.5, softcap, s_aux)
     if layer is None:
-        read = scores.read(query, key, value, attention_mask)
+        read = attention.read(query, key, value, attention_mask)
     else:
         layer.waiting = False
-        read = scores.read_shared(query, key, value, attention_mask, layer)
+        read = attention.read_shared(query, key, value, attention_mask, layer)
     return read.transpose(1, 2), None
 
 
 @dataclass(frozen=True, eq=False)
-class Scores:
+class SharedAttention:
     """How queries and keys become weights; arguments as for `shared_attention`."""
 
     scaling: float
@@ -260,7 +260,7 @@ class Scores:
         own = _causal(query, key.shape[2]) if mask is None and query.shape[2] > 1 else None
         if mask is not None:
             own = mask[..., shared:]
-            hidden = None if layer.clock.all_seen(mask, shared) else mask[..., :shared]
+            hidden = None if layer.state.all_seen(mask, shared) else mask[..., :shared]
         read, lse = self._part(query, key, value, own)
         together = query.unflatten(0, (contexts, rows)).transpose(1, 2)  # [R, H, B/R, L, D]
         if hidden is not None:

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
-from taskpoint.engine.paths.shared_keys import Clock, RoomyLayer, SharedLayer, sharing
+from taskpoint.engine.paths.shared_keys import CacheState, RoomyLayer, SharedLayer, sharing
 from taskpoint.models.anatomy import Anatomy
 from taskpoint.models.library import Cache, accepts, inputs_for, true_positions
 
@@ -55,10 +55,10 @@ class SweepContext:
 
     def caches(self) -> SweepCaches:
         """New caches for rows that continue the context."""
-        clock = Clock(self.length, apart=True)
+        state = CacheState(self.length, apart=True)
         base, own = self.base or (), self.own or ()
         return SweepCaches(
-            clock, [SharedLayer(clock, *keys) for keys in base], [SharedLayer(clock, *keys) for keys in own]
+            state, [SharedLayer(state, *keys) for keys in base], [SharedLayer(state, *keys) for keys in own]
         )
 
     def inputs_for(
@@ -97,15 +97,15 @@ class SweepContext:
 class SweepCaches:
     """The caches of one sweep: the base's, and the one of all variants."""
 
-    def __init__(self, clock: Clock, base_layers: Sequence[RoomyLayer], own_layers: Sequence[RoomyLayer]) -> None:
-        self.clock = clock
+    def __init__(self, state: CacheState, base_layers: Sequence[RoomyLayer], own_layers: Sequence[RoomyLayer]) -> None:
+        self.state = state
         self.base_layers, self.own_layers = tuple(base_layers), tuple(own_layers)
         self.base, self.own = Cache(layers=list(base_layers)), Cache(layers=list(own_layers))
 
     @contextmanager
     def attention(self, parts: Anatomy) -> Iterator[None]:
         """Lets the layers read a shared context apart for the length of the block, and makes sure that they did."""
-        with sharing(parts, self.clock):
+        with sharing(parts, self.state):
             yield
         for layer in (*self.base_layers, *self.own_layers):
             layer.check()
