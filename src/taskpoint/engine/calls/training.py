@@ -17,7 +17,7 @@ from taskpoint.engine.calls.eager import hooked_eagerly
 from taskpoint.engine.plan import CutPlan
 from taskpoint.errors import PlanError
 from taskpoint.models.anatomy import Anatomy
-from taskpoint.models.library import PreTrainedModel, cache_in, parameters, replays_calls, tested_range
+from taskpoint.models.library import PreTrainedModel, accepts, cache_in, named_arguments, replays_calls, tested_range
 from taskpoint.models.wrapping import modules_down_to
 
 # The label that every loss of the library leaves out (torch.nn.functional.cross_entropy, ignore_index).
@@ -38,13 +38,9 @@ def trainable(model: nn.Module, parts: Anatomy, plan: CutPlan) -> Iterator[None]
     with ExitStack() as stack:
         stack.enter_context(hooked_eagerly(parts.decoder, before=watch.begin, after=watch.end))
         for head in modules_down_to(model, parts.decoder):
-            if isinstance(head, PreTrainedModel) and "labels" in _names(head):
+            if isinstance(head, PreTrainedModel) and accepts(head, "labels"):
                 stack.enter_context(hooked_eagerly(head, before=_Labels(head, plan).leave_out))
         yield
-
-
-def _names(module: nn.Module) -> list[str]:
-    return list(parameters(type(module).forward))[1:]
 
 
 class _Dice:
@@ -87,7 +83,6 @@ class _Labels:
 
     def __init__(self, head: PreTrainedModel, plan: CutPlan) -> None:
         self._plan = plan
-        self._names = _names(head)
         # A causal head predicts the next token, a token classifier the token itself.
         self._next = bool(head.can_generate())
 
@@ -95,7 +90,7 @@ class _Labels:
         self, head: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         """The hook: labels that the cut leaves undefined become the label that losses leave out."""
-        given = dict(zip(self._names, args, strict=False)) | kwargs
+        given = named_arguments(head, args, kwargs)
         changed = {}
         for name in ("labels", "shift_labels"):
             labels = given.get(name)

@@ -23,6 +23,7 @@ from torch import nn
 from taskpoint.engine.calls.arguments import LayerCall, Sight, first_tensor, like_output
 from taskpoint.engine.calls.eager import hooked_eagerly
 from taskpoint.engine.calls.forward import DecoderCall, around, by_itself, read_decoder_call, under_cut
+from taskpoint.engine.calls.memo import Memo
 from taskpoint.engine.calls.returned_states import ReturnedStates
 from taskpoint.engine.paths.present_cache import CutCacheState, PresentKeys, check_cache, prepare_cache
 from taskpoint.engine.plan import CutPlan, Present
@@ -157,11 +158,11 @@ class _Running:
         self.decoder, self.state, self.present, self.keys = decoder, state, present, keys
         self.ran: set[int] = set()  # the layers that were computed under the cut
         self._mask_hides = mask_hides
-        self._known: dict[tuple[Any, ...], tuple[dict[str, Any], dict[str, Any]]] = {}
+        self._narrowed: Memo[dict[str, Any]] = Memo()
 
     def packed(self, forward: Callable[..., Any], call: LayerCall, index: int, window: int | None) -> Any:
         """The layer for the present tokens alone, and zeros at the places of the others."""
-        narrowed = self._narrowed(call, window, self._remembered(index))
+        narrowed = self._narrow(call, window, self._remembered(index))
         output = forward(self.present.take(call.hidden), **call.named | narrowed)
         return like_output(output, self.present.put_back(first_tensor(output), self.decoder.length))  # [B, L, D]
 
@@ -196,12 +197,11 @@ class _Running:
             self._mask_hides,
         )
 
-    def _narrowed(self, call: LayerCall, window: int | None, before: int) -> dict[str, Any]:
-        key = (window, before, *call.named, *map(id, call.named.values()))
-        if key not in self._known:
-            # The arguments are kept beside the result: an id is only unique as long as its object lives.
-            self._known[key] = (call.named, self._sight(window, before, self.present, self.keys).narrow(call))
-        return self._known[key][1]
+    def _narrow(self, call: LayerCall, window: int | None, before: int) -> dict[str, Any]:
+        def narrow() -> dict[str, Any]:
+            return self._sight(window, before, self.present, self.keys).narrow(call)
+
+        return self._narrowed.get(call.named.values(), narrow, window, before, *call.named)
 
     def put_back(self, output: Any, after: int) -> Any:
         returned = ReturnedStates(after, self.present, self.keys.positions, self.decoder.length, self.keys.seen)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from taskpoint.engine.calls.arguments import ROWLESS, LayerCall, Sight, first_tensor, like_output, read_call
 from taskpoint.engine.calls.forward import hooked, under_cut
+from taskpoint.engine.calls.memo import Memo
 from taskpoint.engine.paths.sweep_context import SweepContext
 from taskpoint.engine.plan import Present, present_tokens
 from taskpoint.errors import PlanError
@@ -90,7 +91,7 @@ class Repeated:
     def __init__(self, variants: int, rows: int) -> None:
         """Prepares for at most that many variants of a batch of so many rows."""
         self._variants, self._rows = variants, rows
-        self._made: dict[int, tuple[Tensor, Tensor]] = {}
+        self._made: Memo[Tensor] = Memo()
 
     def take(self, named: dict[str, Any], variants: int) -> dict[str, Any]:
         """The arguments for a number of variants, one after the other in the first axis."""
@@ -103,9 +104,8 @@ class Repeated:
             return value
         if value.shape[0] == 1:  # one row serves all, but some families insist on a mask for each
             return value.expand(variants * self._rows, -1, -1, -1) if value.ndim == 4 else value
-        if id(value) not in self._made:
-            self._made[id(value)] = (value, value.repeat(self._variants, *[1] * (value.ndim - 1)))
-        return self._made[id(value)][1][: variants * value.shape[0]]
+        repeated = self._made.get((value,), lambda: value.repeat(self._variants, *[1] * (value.ndim - 1)))
+        return repeated[: variants * value.shape[0]]
 
 
 class EveryCut:
@@ -138,7 +138,7 @@ class EveryCut:
         self._keys, self._filler = stored_keys(self._present, context)
         self._variants: Tensor | None = None  # [V * B, P, D], r = 0 first
         self._repeated = Repeated(parts.num_layers, keep.shape[0])
-        self._narrowed: dict[tuple[Any, ...], tuple[dict[str, Any], dict[str, Any]]] = {}
+        self._narrowed: Memo[dict[str, Any]] = Memo()
         self._inside = False
 
     @contextmanager
@@ -172,13 +172,12 @@ class EveryCut:
         return after
 
     def _narrow(self, call: LayerCall, window: int | None) -> dict[str, Any]:
-        key = (window, *((name, id(value)) for name, value in call.named.items()))
-        if key not in self._narrowed:
+        def narrow() -> dict[str, Any]:
             hides = self._parts.facts.mask_hides
             sight = Sight(self._present, self._keys, self._filler, self._past, self._tokens, window, hides)
-            # The arguments are kept beside the result: an id is only unique as long as its object lives.
-            self._narrowed[key] = (call.named, sight.narrow(call))
-        return self._narrowed[key][1]
+            return sight.narrow(call)
+
+        return self._narrowed.get(call.named.values(), narrow, window, *call.named)
 
     def _give_back(self, output: Any) -> Any:
         """The last hidden states of all variants in the last places of the base's token axis."""

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from taskpoint.engine.calls.arguments import LayerCall, Sight, first_tensor, hide, like_output, read_call
 from taskpoint.engine.calls.forward import hooked, under_cut
+from taskpoint.engine.calls.memo import Memo
 from taskpoint.engine.paths.every_cut import EveryCut, Repeated, other_caches, room_for, stored_keys
 from taskpoint.engine.paths.shared_keys import CacheState, RoomyLayer
 from taskpoint.engine.paths.sweep_context import SweepCaches, SweepContext
@@ -172,7 +173,7 @@ class _Step:
         keys = torch.cat([keys, self._new.expand(keys.shape[0], -1)], dim=1)  # [1|B, P + written + 1]
         filler = None if filler is None else torch.nn.functional.pad(filler, (0, written + 1))
         self._own_sight = self._sight(1, keys, filler)
-        self._own_named: dict[tuple[Any, ...], tuple[dict[str, Any], dict[str, Any]]] = {}
+        self._narrowed: Memo[dict[str, Any]] = Memo()
         self._repeated = Repeated(parts.num_layers, stored.rows)
         self._call: LayerCall | None = None
 
@@ -227,8 +228,4 @@ class _Step:
         return after
 
     def _narrow(self, call: LayerCall) -> dict[str, Any]:
-        key = tuple((name, id(value)) for name, value in call.named.items())
-        if key not in self._own_named:
-            # The arguments are kept beside the result: an id is only unique as long as its object lives.
-            self._own_named[key] = (call.named, self._own_sight.narrow(call))
-        return self._own_named[key][1]
+        return self._narrowed.get(call.named.values(), lambda: self._own_sight.narrow(call), *call.named)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from taskpoint.engine.calls.arguments import LayerCall, Sight, read_call
 from taskpoint.engine.calls.forward import hooked, under_cut
+from taskpoint.engine.calls.memo import Memo
 from taskpoint.engine.paths.cut_layers import cut_layers
 from taskpoint.engine.paths.shared_keys import CacheState, SharedLayer, sharing
 from taskpoint.engine.paths.shared_keys_check import can_share_keys
@@ -179,7 +180,7 @@ class _Narrowing:
         keys = torch.cat([kept, torch.arange(tokens, start + length, device=kept.device)])[None]  # [1, S]
         self._plain = len(kept) == tokens
         self._sight = Sight(Present(place, None), keys, None, start, length, mask_hides=parts.facts.mask_hides)
-        self._narrowed: dict[tuple[Any, ...], tuple[dict[str, Any], dict[str, Any]]] = {}
+        self._narrowed: Memo[dict[str, Any]] = Memo()
 
     @contextmanager
     def hooks(self) -> Iterator[None]:
@@ -201,8 +202,6 @@ class _Narrowing:
         return before
 
     def _narrow(self, call: LayerCall, window: int | None) -> dict[str, Any]:
-        key = (window, *((name, id(value)) for name, value in call.named.items()))
-        if key not in self._narrowed:
-            # The arguments are kept beside the result: an id is only unique as long as its object lives.
-            self._narrowed[key] = (call.named, replace(self._sight, window=window).narrow(call))
-        return self._narrowed[key][1]
+        return self._narrowed.get(
+            call.named.values(), lambda: replace(self._sight, window=window).narrow(call), window, *call.named
+        )

@@ -20,6 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from taskpoint.engine.calls.memo import Memo
 from taskpoint.errors import ModelError
 from taskpoint.models.anatomy import Anatomy
 from taskpoint.models.library import (
@@ -39,7 +40,7 @@ _MOST_SCORES = 2**26
 
 @dataclass(eq=False)
 class CacheState:
-    """What the layers of one cache share: tokens seen, whether attention can take keys apart, and what masks say.
+    """What the layers of one cache share.
 
     Attributes:
         length: tokens before the running call, hidden ones counted.
@@ -50,17 +51,11 @@ class CacheState:
     apart: bool = False
 
     def __post_init__(self) -> None:
-        self._seen: dict[tuple[int, int], tuple[Tensor, bool]] = {}
+        self._all_seen: Memo[bool] = Memo()
 
     def all_seen(self, mask: Tensor, keys: int) -> bool:
         """Whether every query sees each of the first `keys` keys; asked once of a mask that layers share."""
-        if (id(mask), keys) not in self._seen:
-            if len(self._seen) > 16:  # masks of earlier calls
-                self._seen.clear()
-            seen = bool(_is_seen(mask[..., :keys]).all())
-            # The mask is kept beside the answer: an id is only unique as long as its object lives.
-            self._seen[id(mask), keys] = (mask, seen)
-        return self._seen[id(mask), keys][1]
+        return self._all_seen.get((mask,), lambda: bool(_is_seen(mask[..., :keys]).all()), keys)
 
 
 class RoomyLayer(DynamicLayer):
