@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
 from taskpoint.engine.calls.pristine import evaluating
@@ -59,32 +59,6 @@ def compile_context(
 
 
 @torch.inference_mode()
-def prefix_logits(
-    model: nn.Module,
-    context: CompiledContext,
-    input_ids: Int[Tensor, "B L"],
-    attention_mask: Int[Tensor, "B L"] | None = None,
-) -> Float[Tensor, "B vocab"]:
-    """Logits at the last position of queries that continue a compiled context.
-
-    Equal to those of `cut_context` on context and query together.
-
-    Args:
-        model: the model that the context was compiled with.
-        context: the context.
-        input_ids: the queries, left-padded. [B, L]
-        attention_mask: 1 for tokens, 0 for padding; None when there is none. [B, L]
-
-    Returns:
-        Logits. [B, vocab]
-
-    Raises:
-        PlanError: the context is of another model's shape, or the mask does not fit.
-    """
-    return _by_length(model, input_ids, attention_mask, lambda *some: Queries(model, context, *some).read())
-
-
-@torch.inference_mode()
 def prefix_generate(
     model: nn.Module,
     context: CompiledContext,
@@ -118,10 +92,10 @@ def prefix_generate(
         queries = Queries(model, context, ids, mask)
         return write(queries.read().argmax(-1), queries, max_new_tokens, ending)
 
-    return _by_length(model, input_ids, attention_mask, answers, fill=ending.pad)
+    return by_length(model, input_ids, attention_mask, answers, fill=ending.pad)
 
 
-def _by_length(
+def by_length(
     model: nn.Module,
     input_ids: Tensor,
     attention_mask: Tensor | None,
