@@ -14,4 +14,4 @@ def prefix_logits(
     model: nn.Module, context: CompiledContext, input_ids: Tensor, attention_mask: Tensor | None = None
 ) -> Tensor:
     """Logits at the last position of queries that continue a compiled context. [B, vocab]"""
-    return by_length(model, input_ids, attention_mask, lambda *some: Queries(model, context, *some).read())
+    return by_length(model, input_ids, attention_mask, lambda *some: Queries(model, context, *some).read(), fill=0)

@@ -1,7 +1,6 @@
 """Compiled prompts: a context is read once under a cut, and any number of queries continue it without copying it.
 
-Shapes: B queries, T tokens of the context, L tokens of one call, K key heads, S stored keys, D head size, N layers,
-r cut.
+Shapes: B queries, T tokens of the context, L tokens of one call, r cut.
 """
 
 from __future__ import annotations
@@ -32,12 +31,9 @@ def compile_context(
 
     Args:
         model: any transformers decoder with a language-model head.
-        tokens: the context: everything that comes before the query. [1, T]
-        drop: True for the tokens that layers r ... N-1 do not see; all of them may be dropped. [1, T]
+        tokens: the context: everything that comes before the query.
+        drop: True for the tokens that layers r ... N-1 do not see; all of them may be dropped.
         after: the cut r; r = N keeps everything.
-
-    Returns:
-        The context.
 
     Raises:
         PlanError: `after` or `drop` do not fit, or the model is under a cut.
@@ -74,8 +70,8 @@ def prefix_generate(
     Args:
         model: the model that the context was compiled with.
         context: the context.
-        input_ids: the queries, left-padded. [B, L]
-        attention_mask: 1 for tokens, 0 for padding; None when there is none. [B, L]
+        input_ids: the queries, left-padded.
+        attention_mask: 1 for tokens, 0 for padding; None when there is none.
         max_new_tokens: longest answer in tokens.
         eos_token_id: token or tokens that end an answer; None takes the model's own.
 
@@ -100,13 +96,13 @@ def by_length(
     input_ids: Tensor,
     attention_mask: Tensor | None,
     run: Callable[[Tensor, Tensor | None], Tensor],
-    fill: int = 0,
+    fill: int,
 ) -> Tensor:
     """Runs all queries at once, or those of one length at a time where padding cannot stand after a context.
 
-    There a family would measure distances across the padding (windows by cache index).
+    There a family would measure distances across the padding (windows by cache index). Answers are filled with `fill`.
     """
-    check_queries(input_ids, attention_mask)
+    _check_queries(input_ids, attention_mask)
     with evaluating(model):
         if attention_mask is None or can_share_keys(model):
             return run(input_ids, attention_mask)
@@ -124,12 +120,8 @@ def _grouped(
     return torch.cat(padded)[torch.cat(groups).argsort()]
 
 
-def check_queries(input_ids: Tensor, attention_mask: Tensor | None) -> None:
-    """Refuses a mask that does not fit the queries.
-
-    Raises:
-        PlanError: another shape, or padding on the right.
-    """
+def _check_queries(input_ids: Tensor, attention_mask: Tensor | None) -> None:
+    """Refuses a mask of another shape than the queries, and padding on the right, by a PlanError."""
     if attention_mask is not None and attention_mask.shape != input_ids.shape:
         raise PlanError(
             f"attention_mask has shape {list(attention_mask.shape)}; the queries have {list(input_ids.shape)}"

@@ -26,19 +26,9 @@ from taskpoint.models.others import hooked_by_others
 
 @torch.inference_mode()
 def read_context(model: nn.Module, tokens: Int[Tensor, "1 T"], drop: Bool[Tensor, "1 T"]) -> SweepContext:
-    """Reads a context once, for sweeps over many prompts that begin with it.
+    """Reads a context once, for `sweep_last_logits` and `sweep_generate` over many prompts that begin with it.
 
-    Args:
-        model: any transformers decoder with a language-model head.
-        tokens: the context. [1, T]
-        drop: True for its hidden tokens; all of them may be hidden. [1, T]
-
-    Returns:
-        The context; pass it to `sweep_last_logits` and `sweep_generate`.
-
-    Raises:
-        PlanError: the shapes do not fit, or the model is under a cut.
-        ModelError: the model's layers are not found.
+    All of its tokens may be hidden. Errors as for `sweep_logits`.
     """
     check_head(model)
     parts = anatomy(model)

@@ -26,14 +26,7 @@ _QUERY = 3
 
 
 def used(model: nn.Module, parts: Anatomy, prompt: Prompt, masked: dict[int, Tensor]) -> Iterator[tuple[str, float]]:
-    """What was compared, at which cut, and the largest difference.
-
-    Args:
-        model: the model.
-        parts: its parts.
-        prompt: the prompt.
-        masked: by cut, what `taskpoint.engine.checks.compare.run_masked` gives.
-    """
+    """What was compared, at which cut, and the largest difference; `masked` is by cut what `run_masked` gives."""
     for cut, reference in masked.items():
         if generates(model):
             plan = CutPlan(parts.num_layers, cut, prompt.drop)
@@ -49,12 +42,7 @@ def takes_by_other_names(model: nn.Module, prompt: Prompt, rounding: float) -> s
     """Why the engine cannot hand padding or positions to the model; None where it can.
 
     A forward that has another name for them may swallow those that it is given, under a cut and under masks alike;
-    `generate` knows the names.
-
-    Args:
-        model: the model.
-        prompt: the prompt.
-        rounding: largest difference, as a share of the largest logit.
+    `generate` knows the names. `rounding` is the largest difference, as a share of the largest logit.
     """
     lacking = [name for name in ("attention_mask", "position_ids") if not accepts(model, name)]
     if not lacking or not generates(model):

@@ -1,9 +1,9 @@
 """One cut: layers from r on are computed for the present tokens alone.
 
-Nobody above the cut reads the rows of hidden tokens, so they need not be computed there. Around each of these layers
-the present rows are taken, every argument that has a token axis is narrowed to them, and what comes out is put back at
-its places. Between layers all tokens thus stand where they always stand, so that whatever acts there, the library
-(images that are added at their tokens) or the user (hooks that steer or probe), finds the token that it means.
+Above the cut no present token reads the rows of hidden ones, so they need not be computed there. Around each of these
+layers the present rows are taken, every argument that has a token axis is narrowed to them, and what comes out is put
+back at its places. Between layers all tokens thus stand where they always stand, so that whatever acts there, the
+library (images that are added at their tokens) or the user (hooks that steer or probe), finds the token that it means.
 
 Shapes: B batch, T tokens of the prompt, L tokens of one forward call, P present tokens of it, D width, N layers, r cut.
 """
@@ -35,7 +35,7 @@ from taskpoint.models.others import forward_of_others, hooked_by_others
 
 @contextmanager
 def cut_layers(parts: Anatomy, plan: CutPlan) -> Iterator[None]:
-    """Takes the hidden tokens out of the layers from the cut on, for everything the model does inside the block.
+    """Computes the layers from the cut on for present tokens alone, for everything the model does inside the block.
 
     Raises:
         PlanError: the model is already under a cut, the plan does not fit the prompt, or the cache is not supported.
@@ -123,7 +123,7 @@ class _CutLayers:
         kinds = [type(module) for module in layer.modules()]
 
         def may_count(modules: list[nn.Module]) -> bool:
-            """Whether foreign code inside the layer may; what was put there inside the block nobody checked."""
+            """Whether foreign code in the layer may count tokens; what came inside the block was not checked."""
             return replaced or list(map(type, modules)) != kinds or hooked_by_others(modules[1:])
 
         def through(forward: Callable[..., Any], call: LayerCall) -> Any:

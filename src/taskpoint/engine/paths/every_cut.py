@@ -1,9 +1,9 @@
 """The hooks of a sweep: every cut in one forward call.
 
-The base rows run through all layers inside the model's own forward. At layer i the variant r = i starts as a copy of
-the base's present tokens, and all started variants go through layer i together; after the last layer they come back in
-the token axis, so that the model's own norm and head serve all of them. The cost grows with N/2 times the present
-tokens, not with N times the prompt.
+The ordinary pass runs through all layers inside the model's own forward. At layer i the variant r = i starts as a copy
+of its present tokens, and all started variants go through layer i together; after the last layer they come back in the
+token axis, so that the model's own norm and head serve all of them. The cost grows with N/2 times the present tokens,
+not with N times the prompt.
 
 Shapes: B batch, T tokens, P present tokens, V started variants, C cuts (N + 1), D width, N layers, r cut.
 """
@@ -74,7 +74,7 @@ def other_caches(named: dict[str, Any], caches: Mapping[Any, Any]) -> dict[str, 
 
 
 def stored_keys(present: Present, context: SweepContext | None) -> tuple[Tensor, Tensor | None]:
-    """Positions of the keys that a cut layer holds after the prompt, and which of them nobody may look at."""
+    """Positions of the keys that a cut layer holds after the prompt, and which of them are fillers. [1|B, S] each."""
     if context is None:
         return present.index, present.filler
     index = present.index + context.length  # [1|B, P]
@@ -89,7 +89,7 @@ class Repeated:
     """Arguments of one layer call, repeated for the variants; repeated once and sliced, because layers share them."""
 
     def __init__(self, variants: int, rows: int) -> None:
-        """Prepares for at most that many variants of a batch of so many rows."""
+        """For at most that many variants of a batch of so many rows."""
         self._variants, self._rows = variants, rows
         self._made: Memo[Tensor] = Memo()
 
@@ -120,15 +120,10 @@ class EveryCut:
         caches: Mapping[Any, Any] | None = None,
         context: SweepContext | None = None,
     ) -> None:
-        """Prepares the call.
+        """Keeps some tokens of the prompt; the variants come back at the `last` positions (0: nowhere).
 
-        Args:
-            parts: the model's.
-            keep: True for the tokens of the prompt that stay. [B, T]
-            last: number of positions, from the end, at which the variants are given back; 0 gives nothing back.
-            skip: early exit instead of a cut.
-            caches: for the base's cache, the one of the variants.
-            context: what stands before the prompt and was read before.
+        `skip` is early exit instead of a cut; `caches` has the variants' cache by the ordinary pass's; `context` stands
+        before the prompt and was read before.
         """
         self._parts, self._last, self._skip = parts, last, skip
         self._caches = caches or {}

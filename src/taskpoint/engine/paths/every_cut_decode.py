@@ -1,8 +1,8 @@
 """The hooks of a decoded sweep: each prompt's variants are the N + 1 "tokens" of one forward call.
 
-Prefill computes all variants in one call. In a step, at layer i, the variants r > i have seen everything
-below: they read one copy of the context's keys and values, told apart by a mask over the tokens that each of them has
-written. The variants r <= i read their own present tokens only, as rows of a second call of the same layer.
+Prefill computes all variants in one call. In a step, at layer i, the variants r > i have seen everything below: they
+read one copy of the context's keys and values, told apart by a mask over the tokens that each of them has written. The
+variants r <= i read their own present tokens only, as rows of a second call of the same layer.
 
 Shapes: B batch, T prompt tokens, P present tokens, C cuts (N + 1), V variants, S stored keys, D width, N layers, r cut.
 """
@@ -32,10 +32,7 @@ from taskpoint.models.library import accepts, inputs_for, with_cache
 def can_decode_every_cut(model: nn.Module, parts: Anatomy, keys: int) -> bool:
     """Whether variants can stand side by side in the token axis: their places there must not be taken for positions.
 
-    Args:
-        model: the model.
-        parts: its parts.
-        keys: most keys that a layer will hold, which no window by cache index may cut short.
+    No window by cache index may cut short the `keys` that a layer will hold at most.
     """
     told = parts.layers_take("alibi") or parts.rows_share_bias
     windows = [w for w in map(parts.index_window, range(parts.num_layers)) if w is not None]
@@ -48,7 +45,7 @@ class Stored:
 
     Attributes:
         keys: position of every stored key. [1|B, P]
-        filler: True for keys that nobody may look at; None when there are none. [B, P]
+        filler: True for keys that only fill a row; None when there are none. [B, P]
         rows: rows of the batch, B.
         tokens: tokens of context and prompt, hidden ones counted.
     """
@@ -108,14 +105,7 @@ class EveryCutDecode:
         return logits[:, -self._cuts :]
 
     def step(self, tokens: Int[Tensor, "B cuts"]) -> Float[Tensor, "B cuts vocab"]:
-        """Logits after one more token of every variant.
-
-        Args:
-            tokens: the newest token of every variant. [B, C]
-
-        Returns:
-            Logits. [B, C, vocab]
-        """
+        """Logits after one more token of every variant, its newest."""
         rows, length = tokens.shape[0], self._caches.state.length
         positions = torch.full((rows, 1), length, device=tokens.device)
         named: dict[str, Any] = {}

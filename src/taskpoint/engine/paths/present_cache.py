@@ -58,7 +58,7 @@ class CutCacheState:
 
     Attributes:
         keys: what they hold.
-        open: a call under the cut is running; without one nothing may be stored, because nobody would narrow it.
+        open: a call under the cut is running; without one nothing may be stored, because it would not be narrowed.
         storing: the tokens to store of a layer that runs for all of them; None while layers run for these alone.
     """
 
@@ -88,11 +88,7 @@ class PresentLayer(DynamicLayer):
         return keys if self._remembered is None else min(keys, self._remembered)
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        """Stores the present tokens of the running call.
-
-        Raises:
-            PlanError: the cut is over.
-        """
+        """Stores the present tokens of the running call; a PlanError where the cut is over."""
         if not self.state.open:
             raise PlanError("the cache was filled under a cut that is over; continue inside cut_context, or anew")
         keys, values = super().update(key_states, value_states, *args, **kwargs)
@@ -146,11 +142,7 @@ class PresentLayer(DynamicLayer):
 
 
 def check_cache(cache: Any) -> None:
-    """Refuses caches whose layers do more than to keep what they are given.
-
-    Raises:
-        PlanError: there is a cache, and it is static, quantised, recurrent, or none of the library's.
-    """
+    """Refuses, by a PlanError, caches of others, and layers that do more than to keep what they are given."""
     if cache is None:
         return
     known = (DynamicLayer, DynamicSlidingWindowLayer, PresentLayer)
@@ -163,7 +155,7 @@ def check_cache(cache: Any) -> None:
 
 
 def prepare_cache(cache: Any, num_layers: int, after: int) -> CutCacheState:
-    """The state of a cache, whose layers from `after` on are replaced by present layers at its first use.
+    """Replaces the layers of a cache from `after` on by present layers, at its first use; gives what these share.
 
     Raises:
         PlanError: the cache is not supported, holds tokens that came in outside the cut, or belongs to another cut.
@@ -187,10 +179,6 @@ def prepare_cache(cache: Any, num_layers: int, after: int) -> CutCacheState:
 
 
 def check_empty(cache: Cache) -> None:
-    """Refuses a cache that a cut would have to start with and that is not empty.
-
-    Raises:
-        PlanError: the cache holds tokens.
-    """
+    """Refuses, by a PlanError, a cache that holds tokens, where a cut would have to start with it."""
     if cache.get_seq_length() > 0:
         raise PlanError("the cache already holds tokens that were read outside this cut; start with a new cache")

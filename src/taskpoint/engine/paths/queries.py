@@ -1,7 +1,7 @@
 """Queries that continue a compiled context, and how such a context is read.
 
-Shapes: B queries, T tokens of the context, L tokens of one call, K key heads, S stored keys, D head size, N layers,
-r cut.
+Shapes: B queries, T tokens of the context, L tokens of one call, K key heads, S stored keys, D head size, N layers, r
+cut.
 """
 
 from __future__ import annotations
@@ -37,17 +37,14 @@ from taskpoint.models.others import hooked_by_others
 
 @dataclass(frozen=True, eq=False)
 class CompiledContext:
-    """A context that was read once, as queries see it.
+    """A context that was read once, as queries see it; a PlanError where its parts do not fit each other.
 
     Attributes:
         after: the cut r.
-        tokens: all tokens of the context. [T]
-        drop: True for those that layers r ... N-1 do not see. [T]
+        tokens: all tokens of the context.
+        drop: True for those that layers r ... N-1 do not see.
         keys: keys by layer; all T of them below the cut, those that are not dropped above it. [1, K, S, D] each
         values: values by layer. [1, K, S, D] each
-
-    Raises:
-        PlanError: the parts do not fit each other.
     """
 
     after: int
@@ -112,7 +109,7 @@ def read_compiled(model: nn.Module, tokens: Tensor, drop: Tensor, after: int) ->
 
 
 class Queries:
-    """Queries on their way: their own keys, beside the shared context."""
+    """Queries that are being read and answered: their own keys, beside the shared context."""
 
     def __init__(
         self, model: nn.Module, context: CompiledContext, input_ids: Tensor, attention_mask: Tensor | None
@@ -184,7 +181,6 @@ class _Narrowing:
 
     @contextmanager
     def hooks(self) -> Iterator[None]:
-        """Hooks the layers for the length of the block."""
         with ExitStack() as stack:
             stack.enter_context(under_cut(self._parts))
             if not self._plain:

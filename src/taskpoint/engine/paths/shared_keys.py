@@ -99,7 +99,7 @@ class RoomyLayer(DynamicLayer):
             self.keys, self.values = (part[..., : self._used, :] for part in self._room)
 
     def check(self) -> None:
-        """Refuses that a part of the keys was passed over; here there is none."""
+        """Does nothing: no keys stand apart, so none can be passed over."""
 
     def get_seq_length(self) -> int:
         """Tokens seen before the running call, hidden ones counted."""
@@ -111,11 +111,7 @@ class RoomyLayer(DynamicLayer):
 
 
 class SharedLayer(RoomyLayer):
-    """A cache layer whose rows share a context.
-
-    Attributes:
-        context: keys and values of the contexts. [R, K, S, D] each
-    """
+    """A cache layer whose rows share a context: its keys and values. [R, K, S, D] each."""
 
     def __init__(self, state: CacheState, keys: Tensor, values: Tensor) -> None:
         super().__init__(state)
@@ -123,11 +119,7 @@ class SharedLayer(RoomyLayer):
         self.waiting = False
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        """Adds a call's keys and values; gives back the own ones, marked, or all of them joined.
-
-        Raises:
-            ModelError: the layer's attention before this call did not read the shared keys.
-        """
+        """Adds a call's keys and values; gives back the own ones, marked, or all of them joined."""
         self.check()
         own = super().update(key_states, value_states)
         if self.state.apart:
@@ -142,18 +134,14 @@ class SharedLayer(RoomyLayer):
         return joined[0], joined[1]
 
     def check(self) -> None:
-        """Refuses that own keys alone were attended to.
-
-        Raises:
-            ModelError: the layer's attention did not read the shared keys.
-        """
+        """Refuses, by a ModelError, attention that read own keys alone."""
         if self.waiting:
             raise ModelError("a layer's attention passed the shared context over; this family cannot share a context")
 
 
 @contextmanager
 def sharing(parts: Anatomy, state: CacheState) -> Iterator[None]:
-    """Lets the layers attend to shared keys apart, for the length of the block, where the state says so."""
+    """Lets the layers attend to shared keys apart, for the length of the block, where the cache says so."""
     if not state.apart:
         yield
         return
@@ -193,22 +181,12 @@ def shared_attention(
     s_aux: Tensor | None = None,
     **kwargs: Any,
 ) -> tuple[Float[Tensor, "B L H E"], None]:
-    """Attention in the form of the library's interface, over shared and own keys.
+    """Attention in the form of the library's interface, over shared and own keys; gives no weights.
 
-    Args:
-        module: the attention module.
-        query: queries. [B, H, L, D]
-        key: own keys, marked with the cache layer that holds the shared ones. [B, K, O, D]
-        value: own values. [B, K, O, E]
-        attention_mask: boolean or additive, over shared keys, then own ones; None: all shared keys are seen, own ones
-            causally. [1|B, 1|H, L, S + O]
-        scaling: of the scores; None for one over the root of D.
-        softcap: bound of the scores (Gemma 2), None for none.
-        s_aux: a score for attending to nothing, by head (GPT-OSS). [H]
-        kwargs: what the library passes besides; windows are in the mask already.
-
-    Returns:
-        What the heads read, and no weights. [B, L, H, E]
+    `key` is marked with the cache layer that holds the shared keys. The mask, boolean or additive, is over these, then
+    over own keys [1|B, 1|H, L, S + O]; with None all shared keys are seen, own ones causally. `scaling` is by default
+    one over the root of D; `softcap` bounds scores (Gemma 2); `s_aux` has by head the score for attending to nothing
+    (GPT-OSS). Windows are in the mask already.
 
     Raises:
         ModelError: a bias on positions is passed, which is not supported.
@@ -227,7 +205,7 @@ def shared_attention(
 
 @dataclass(frozen=True, eq=False)
 class SharedAttention:
-    """How queries and keys become weights; arguments as for `shared_attention`."""
+    """How queries and keys become weights; attributes as for `shared_attention`."""
 
     scaling: float
     softcap: float | None

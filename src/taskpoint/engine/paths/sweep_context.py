@@ -31,8 +31,8 @@ class SweepContext:
     """A context as the sweeps of its queries need it; made by `read_context`.
 
     Attributes:
-        tokens: its tokens. [T]
-        drop: True for those that are hidden above a cut. [T]
+        tokens: its tokens.
+        drop: True for those that are hidden above a cut.
         base: by layer, keys and values of all tokens; None where rows cannot share them on this model, so that sweeps
             read the context with each row.
         own: by layer, keys and values of the kept tokens under each cut that has begun there. [R, K, P, D] each
@@ -64,14 +64,7 @@ class SweepContext:
     def inputs_for(
         self, model: nn.Module, attention_mask: Tensor | None, shape: torch.Size, last: int
     ) -> dict[str, Any]:
-        """Arguments of a call whose tokens follow the context.
-
-        Args:
-            model: the model that is to be called.
-            attention_mask: of the tokens of the call. [B, L]
-            shape: B and L.
-            last: number of positions, from the end, whose logits are wanted.
-        """
+        """Arguments of a call, [B, L] = `shape`, that follows the context; others as for the library's `inputs_for`."""
         named = inputs_for(model, None, last)
         if attention_mask is not None:
             named["attention_mask"] = torch.nn.functional.pad(attention_mask, (self.length, 0), value=1)
@@ -95,7 +88,7 @@ class SweepContext:
 
 
 class SweepCaches:
-    """The caches of one sweep: the base's, and the one of all variants."""
+    """The caches of one sweep: the ordinary pass's (base), and the one of all variants (own)."""
 
     def __init__(self, state: CacheState, base_layers: Sequence[RoomyLayer], own_layers: Sequence[RoomyLayer]) -> None:
         self.state = state
