@@ -160,7 +160,7 @@ class Sight:
             taken = self._hide(taken, queries[:, None, :, None] - keys[:, None, None, :] >= self.window)
         if self.filler is not None:
             taken = self._hide(taken, self.filler.to(hidden.device)[:, None, None, :])
-            # A filler row must see something, or its softmax is not a number and spreads; what it sees is read nowhere.
+            # A filler row must see something, or its softmax is not a number and spreads; what it sees is never used.
             itself = torch.eye(len(self.queries), dtype=torch.bool, device=hidden.device)
             itself = torch.nn.functional.pad(itself, (keys.shape[1] - len(self.queries), 0))  # [P, S]
             visible = not self.mask_hides if taken.dtype == torch.bool else 0.0

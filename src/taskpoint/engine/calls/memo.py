@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
-# More answers are of earlier calls, or of arguments that every layer has for itself.
+# Answers that are held; more would be of earlier calls, or of arguments that each layer has for itself.
 _MOST = 16
 
 

@@ -102,8 +102,8 @@ def differences(
     """What was compared, at which cut, and the largest difference; `masked` is by cut what `run_masked` gives."""
     rows = prompt.input_ids.shape[0]
     for cut, reference in masked.items():
-        taken_out = run(model, prompt, cut_layers(parts, CutPlan(parts.num_layers, cut, prompt.drop)))
-        difference = (taken_out - reference).abs().amax(-1)  # [kept + B * S]
+        cut_logits = run(model, prompt, cut_layers(parts, CutPlan(parts.num_layers, cut, prompt.drop)))
+        difference = (cut_logits - reference).abs().amax(-1)  # [kept + B * S]
         yield f"prefill at cut {cut}", float(difference[: -rows * STEPS].max())
         yield f"decoding at cut {cut}", float(difference[-rows * STEPS :].max())
     if not sweeps:

@@ -30,10 +30,10 @@ def used(model: nn.Module, parts: Anatomy, prompt: Prompt, masked: dict[int, Ten
     for cut, reference in masked.items():
         if generates(model):
             plan = CutPlan(parts.num_layers, cut, prompt.drop)
-            gone = _generated(model, prompt, cut_layers(parts, plan))
-            hidden = _generated(model, prompt, mask_context(model, cut, prompt.drop))
-            for turn in range(len(gone)):
-                yield f"turn {turn + 1} of generate at cut {cut}", float((gone[turn] - hidden[turn]).abs().max())
+            by_cut = _generated(model, prompt, cut_layers(parts, plan))
+            by_masks = _generated(model, prompt, mask_context(model, cut, prompt.drop))
+            for turn in range(len(by_cut)):
+                yield f"turn {turn + 1} of generate at cut {cut}", float((by_cut[turn] - by_masks[turn]).abs().max())
         if prompt.mask is None and not bool(prompt.drop[:, -_QUERY:].any()):
             yield f"a compiled prompt at cut {cut}", _compiled(model, prompt, cut, reference)
 

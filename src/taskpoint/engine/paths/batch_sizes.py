@@ -91,5 +91,5 @@ def in_batches(rows: int, at_once: int, run: Callable[[slice], Tensor]) -> list[
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """On the CPU torch raises a plain RuntimeError, told by its words."""
+    """On the CPU torch raises a plain RuntimeError, known by its message."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -51,7 +51,7 @@ class _CutLayers:
     def __init__(self, parts: Anatomy, plan: CutPlan) -> None:
         self._parts, self._plan, self._together = parts, plan, parts.rows_share_bias
         self._here = threading.local()  # several threads may generate inside one block
-        self._states: WeakSet[CutCacheState] = WeakSet()
+        self._cache_states: WeakSet[CutCacheState] = WeakSet()
         self._first, self._warned = True, False
         self._placed: dict[int, tuple[nn.Module, type[nn.Module], Any]] = {}  # what stands where, by layer
 
@@ -68,7 +68,7 @@ class _CutLayers:
             yield
 
     def _close_caches(self) -> None:
-        for state in self._states:
+        for state in self._cache_states:
             state.open = False
 
     @property
@@ -87,7 +87,7 @@ class _CutLayers:
         present = self._plan.present(past, call.length, call.padding(past), call.batch, self._together)
         hides = self._parts.facts.mask_hides
         self._here.call = _Running(call, state, present, state.keys.after(present, call.length), hides)
-        self._states.add(state)
+        self._cache_states.add(state)
         self._first, state.open = False, True
         return call.args, call.kwargs
 

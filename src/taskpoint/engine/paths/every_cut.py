@@ -1,9 +1,9 @@
 """The hooks of a sweep: every cut in one forward call.
 
-The ordinary pass runs through all layers inside the model's own forward. At layer i the variant r = i starts as a copy
-of its present tokens, and all started variants go through layer i together; after the last layer they come back in the
-token axis, so that the model's own norm and head serve all of them. The cost grows with N/2 times the present tokens,
-not with N times the prompt.
+The ordinary pass, the base, runs through all layers inside the model's own forward. At layer i the variant r = i starts
+as a copy of its present tokens, and all started variants go through layer i together; after the last layer they come
+back in the token axis, so that the model's own norm and head serve all of them. The cost grows with N/2 times the
+present tokens, not with N times the prompt.
 
 Shapes: B batch, T tokens, P present tokens, V started variants, C cuts (N + 1), D width, N layers, r cut.
 """
@@ -89,7 +89,6 @@ class Repeated:
     """Arguments of one layer call, repeated for the variants; repeated once and sliced, because layers share them."""
 
     def __init__(self, variants: int, rows: int) -> None:
-        """For at most that many variants of a batch of so many rows."""
         self._variants, self._rows = variants, rows
         self._made: Memo[Tensor] = Memo()
 
@@ -122,7 +121,7 @@ class EveryCut:
     ) -> None:
         """Keeps some tokens of the prompt; the variants come back at the `last` positions (0: nowhere).
 
-        `skip` is early exit instead of a cut; `caches` has the variants' cache by the ordinary pass's; `context` stands
+        `skip` is early exit instead of a cut; `caches` has the variants' cache by the base's; `context` stands
         before the prompt and was read before.
         """
         self._parts, self._last, self._skip = parts, last, skip

@@ -34,7 +34,7 @@ from taskpoint.models.library import (
 ATTENTION = "taskpoint_shared"
 """The name under which the library's attention interface knows `shared_attention`."""
 
-# SharedAttention that are held at once; more rows are done one part after the other (256 MiB in float32).
+# Scores that are held at once; more rows are done one part after the other (256 MiB in float32).
 _MOST_SCORES = 2**26
 
 
