@@ -16,7 +16,7 @@ import transformers as hf
 from families import LAYERS, PROMPTS, TOKENS, TOLERANCE, VOCAB, Prompt, family, fresh, inputs
 
 from taskpoint.engine.cut import cut_context
-from taskpoint.engine.paths.present_cache import book_of, check_cache
+from taskpoint.engine.paths.present_cache import check_cache, prepare_cache
 from taskpoint.engine.paths.reference import mask_context
 from taskpoint.errors import ModelError, PlanError
 from taskpoint.models.library import cache_of, with_cache
@@ -254,9 +254,9 @@ def test_caches_that_do_more_than_to_keep_are_refused() -> None:
     with pytest.raises(PlanError, match="Forgetful"):
         check_cache(hf.cache_utils.Cache(layers=[Forgetful()]))
     cache = hf.DynamicCache()
-    book_of(cache, LAYERS, 2)
+    prepare_cache(cache, LAYERS, 2)
     assert not cache.is_croppable
-    cache.layers[3].book.ledger.length = 4
+    cache.layers[3].state.keys.seen = 4
     cache.layers[3].reorder_cache(torch.tensor([1, 0]))  # a layer that stores nothing has nothing to reorder
     with pytest.raises(PlanError, match="repeat those of the prompt and of drop"):
         cache.layers[2].batch_repeat_interleave(2)

@@ -29,11 +29,12 @@ from families import (
     inputs,
     untouched,
 )
+from first_logits import prefix_logits
 from hooking import ON_LAYERS, WITHIN, adding, everywhere, hooks, last, on, part
 from pictures import DEEPSTACK, is_picture, pictures, seeing
 from torch import Tensor, nn
 
-from taskpoint.engine.compiled import compile_context, prefix_generate, prefix_logits
+from taskpoint.engine.compiled import compile_context, prefix_generate
 from taskpoint.engine.context import read_context
 from taskpoint.engine.cut import cut_context
 from taskpoint.engine.paths.reference import mask_context

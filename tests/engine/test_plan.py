@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taskpoint.engine.paths.present_cache import Ledger
+from taskpoint.engine.paths.present_cache import PresentKeys
 from taskpoint.engine.plan import CutPlan, Present, present_tokens
 
 
@@ -86,17 +86,17 @@ def test_one_row_of_an_argument_serves_all_rows_of_the_batch() -> None:
 
 @given(keeps(last=True), st.lists(st.integers(1, 4), max_size=3))
 @settings(max_examples=100, deadline=None)
-def test_a_ledger_knows_where_every_stored_key_stood(keep: torch.Tensor, turns: list[int]) -> None:
+def test_present_keys_tell_where_every_stored_key_stood(keep: torch.Tensor, turns: list[int]) -> None:
     """Kept tokens of the prompt, then every token of every later call, each where it stands in the text."""
-    ledger = Ledger().after(present_tokens(keep), keep.shape[1])
+    held = PresentKeys().after(present_tokens(keep), keep.shape[1])
     for turn in turns:
         whole = torch.ones(len(keep), turn, dtype=torch.bool)
-        ledger = ledger.after(present_tokens(whole), turn)
+        held = held.after(present_tokens(whole), turn)
     tokens = keep.shape[1] + sum(turns)
-    assert ledger.length == tokens
+    assert held.seen == tokens
     for row in range(len(keep)):
-        keys = ledger.keys.expand(len(keep), -1)[row]
-        true = keys if ledger.filler is None else keys[~ledger.filler[row]]
+        keys = held.positions.expand(len(keep), -1)[row]
+        true = keys if held.filler is None else keys[~held.filler[row]]
         assert true.tolist() == keep[row].nonzero()[:, 0].tolist() + list(range(keep.shape[1], tokens))
 
 

@@ -12,9 +12,10 @@ import jaxtyping
 import pytest
 import torch
 from families import CUTS, FAMILIES, LAYERS, TOLERANCE, VOCAB, family, fresh, untouched
+from first_logits import prefix_logits
 from torch import Tensor
 
-from taskpoint.engine.compiled import compile_context, prefix_generate, prefix_logits
+from taskpoint.engine.compiled import compile_context, prefix_generate
 from taskpoint.engine.cut import cut_context
 from taskpoint.engine.paths.reference import mask_context
 from taskpoint.engine.paths.shared_keys import SharedLayer
@@ -155,13 +156,13 @@ def test_what_does_not_fit_is_refused_in_one_line() -> None:
     with pytest.raises(PlanError, match="from 0 to 5"):
         compile_context(model, TOKENS, DROPS["all"], LAYERS + 1)
     with pytest.raises(PlanError, match="ends in padding"):
-        prefix_logits(model, context, QUERIES, MASK.flip(1))
+        prefix_generate(model, context, QUERIES, MASK.flip(1))
     with pytest.raises(PlanError, match="the queries have"):
-        prefix_logits(model, context, QUERIES, MASK[:, 1:])
+        prefix_generate(model, context, QUERIES, MASK[:, 1:])
     with pytest.raises(PlanError, match="max_new_tokens=0"):
         prefix_generate(model, context, QUERIES, MASK, 0)
     with pytest.raises(PlanError, match="under a cut"), cut_context(model, 2, QUERIES < 0):
-        prefix_logits(model, context, QUERIES)
+        prefix_generate(model, context, QUERIES)
 
 
 def test_cuts_differ_otherwise_the_comparison_shows_nothing() -> None:

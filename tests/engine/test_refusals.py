@@ -13,7 +13,7 @@ from families import LAYERS, PROMPTS, TOKENS, family, fresh, inputs, untouched
 
 from taskpoint.engine.calls.forward import hooked
 from taskpoint.engine.cut import cut_context
-from taskpoint.engine.paths.present_cache import book_of
+from taskpoint.engine.paths.present_cache import prepare_cache
 from taskpoint.engine.paths.reference import mask_context
 from taskpoint.engine.sweep_generate import sweep_generate
 from taskpoint.engine.sweep_logits import sweep_last_logits, sweep_logits
@@ -196,7 +196,7 @@ def test_assisted_decoding() -> None:
 
 def test_rows_of_a_cache_cannot_be_selected() -> None:
     cache = hf.DynamicCache()
-    book_of(cache, LAYERS, 2)
+    prepare_cache(cache, LAYERS, 2)
     with pytest.raises(PlanError, match="cannot be selected"):
         cache.layers[2].batch_select_indices(torch.tensor([0]))
 

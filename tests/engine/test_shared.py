@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers.cache_utils import Cache
 
 from taskpoint.engine.paths import shared_keys as shared
-from taskpoint.engine.paths.shared_keys import ATTENTION, Clock, RoomyLayer, SharedLayer, shared_attention, sharing
+from taskpoint.engine.paths.shared_keys import ATTENTION, CacheState, RoomyLayer, SharedLayer, shared_attention, sharing
 from taskpoint.errors import ModelError
 from taskpoint.models.anatomy import anatomy
 from taskpoint.models.library import with_cache
@@ -84,7 +84,7 @@ def test_shared_keys_read_apart_equal_joined_ones(
     seen[..., -length:] |= torch.eye(length, dtype=torch.bool)  # a token always sees itself
     mask = torch.zeros(seen.shape).masked_fill(~seen, torch.finfo(torch.float32).min) if additive else seen
 
-    layer = SharedLayer(Clock(shared_keys, apart=True), context[0], context[1])
+    layer = SharedLayer(CacheState(shared_keys, apart=True), context[0], context[1])
     keys, values = layer.update(added[0], added[1])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shared, "_MOST_SCORES", most)  # rows in one part, or each in its own
@@ -99,7 +99,7 @@ def test_shared_keys_read_apart_equal_joined_ones(
 def test_without_a_mask_shared_keys_are_seen_and_own_ones_causally() -> None:
     torch.manual_seed(0)
     query, context, own = torch.randn(2, 2, 3, D), torch.randn(2, 1, 2, 4, D), torch.randn(2, 2, 2, 5, D)
-    keys, values = SharedLayer(Clock(4, apart=True), *context).update(*own)
+    keys, values = SharedLayer(CacheState(4, apart=True), *context).update(*own)
     read, _ = shared_attention(nn.Module(), query, keys, values, None)
     seen = torch.ones(2, 1, 3, 9, dtype=torch.bool).tril(6)
     everything = [torch.cat([c.expand(2, -1, -1, -1), a], 2) for c, a in zip(context, own, strict=True)]
@@ -110,7 +110,7 @@ def test_without_a_mask_shared_keys_are_seen_and_own_ones_causally() -> None:
 @settings(max_examples=40, deadline=None)
 def test_a_roomy_layer_holds_what_was_added_also_after_rows_left(calls: list[int], seed: int) -> None:
     torch.manual_seed(seed)
-    layer, held = RoomyLayer(Clock()), torch.empty(3, 2, 0, D)
+    layer, held = RoomyLayer(CacheState()), torch.empty(3, 2, 0, D)
     for length in calls:
         new = torch.randn(len(held), 2, length, D)
         held = torch.cat([held, new], dim=2)
@@ -124,7 +124,7 @@ def test_a_roomy_layer_holds_what_was_added_also_after_rows_left(calls: list[int
 
 
 def test_a_layer_whose_attention_passed_the_context_over_is_found_out() -> None:
-    layer = SharedLayer(Clock(4, apart=True), torch.randn(1, 2, 4, D), torch.randn(1, 2, 4, D))
+    layer = SharedLayer(CacheState(4, apart=True), torch.randn(1, 2, 4, D), torch.randn(1, 2, 4, D))
     layer.update(torch.randn(1, 2, 1, D), torch.randn(1, 2, 1, D))
     with pytest.raises(ModelError, match="passed the shared context over"):
         layer.check()
@@ -144,10 +144,10 @@ def test_the_attention_of_the_model_is_put_back_also_after_an_exception() -> Non
     def fail(name: str) -> None:
         raise KeyError(name)
 
-    with pytest.raises(KeyError), sharing(parts, Clock(apart=True)):
+    with pytest.raises(KeyError), sharing(parts, CacheState(apart=True)):
         fail(parts.config._attn_implementation)
     assert parts.config._attn_implementation == before
-    with sharing(parts, Clock(apart=True)):
+    with sharing(parts, CacheState(apart=True)):
         assert parts.config._attn_implementation == ATTENTION
 
 
@@ -160,12 +160,12 @@ def test_padding_between_context_and_query_moves_no_window(name: str) -> None:
     ids = torch.randint(3, 90, (1, 12))
     with torch.inference_mode():
         expected = model(ids).logits[0, -1]
-        plain: list[Any] = [RoomyLayer(Clock()) for _ in parts.layers]
+        plain: list[Any] = [RoomyLayer(CacheState()) for _ in parts.layers]
         model(ids[:, :8], **with_cache(model, Cache(layers=list(plain))), use_cache=True)
-        clock = Clock(8, apart=True)
-        layers = [SharedLayer(clock, layer.keys, layer.values) for layer in plain]
+        state = CacheState(8, apart=True)
+        layers = [SharedLayer(state, layer.keys, layer.values) for layer in plain]
         padded = torch.cat([torch.zeros(1, 3, dtype=torch.long), ids[:, 8:]], dim=1)
-        with sharing(parts, clock):
+        with sharing(parts, state):
             read = model(
                 padded,
                 attention_mask=torch.tensor([[1] * 8 + [0] * 3 + [1] * 4]),

@@ -65,11 +65,11 @@ def test_answers_end_and_are_filled_as_generate_does(name: str) -> None:
 
 def test_a_family_whose_variants_stand_side_by_side_is_not_decoded_one_by_one() -> None:
     """Otherwise the rows would be right for a reason that costs N + 1 runs."""
-    stepping = {
+    side_by_side = {
         name: can_decode_every_cut(family(name), anatomy(family(name)), TOKENS + NEW * (LAYERS + 1))
         for name in (*FAMILIES, "gpt_neo_wide")
     }
-    assert [name for name, can in stepping.items() if not can] == ["gpt_neo"]  # its window would be met
+    assert [name for name, can in side_by_side.items() if not can] == ["gpt_neo"]  # its window would be met
     calls: list[int] = []
     prompt = PROMPTS["pieces"]
     with inside(anatomy(family("llama")).decoder, lambda decoder, args, kwargs: calls.append(1)):

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from families import FEW_LAYERS, PROMPTS, TOKENS, TOLERANCE, family, fresh, inputs, untouched
+from first_logits import prefix_logits
 from renamed import CACHE, Renaming
 from torch import Tensor
 from transformers import GenerationMixin
@@ -21,7 +22,7 @@ from transformers import GenerationMixin
 from taskpoint.engine import check as check_module
 from taskpoint.engine.check import check, exact
 from taskpoint.engine.checks import compare, usage
-from taskpoint.engine.compiled import compile_context, prefix_generate, prefix_logits
+from taskpoint.engine.compiled import compile_context, prefix_generate
 from taskpoint.engine.context import read_context
 from taskpoint.engine.cut import cut_context
 from taskpoint.engine.paths.reference import mask_context

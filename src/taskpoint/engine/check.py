@@ -49,9 +49,9 @@ class CheckResult:
 
     Attributes:
         family: the model type.
-        largest_difference: between the logits of the two paths, as a share of the largest logit; infinite where the
-            fast path could not run.
-        exact: the difference is no more than rounding, and nothing was left unseen.
+        largest_difference: between the logits of cutting and masking, as a share of the largest logit; infinite where
+            cutting could not run.
+        exact: the difference is no more than rounding, and no declared length was left unseen.
         reason: what was compared, or where it differs.
     """
 
@@ -65,14 +65,10 @@ class CheckResult:
 
 
 def check(model: nn.Module) -> CheckResult:
-    """Compares cutting with masking on short prompts.
+    """Compares cutting with masking on short prompts; without a language-model head by hidden states.
 
-    Args:
-        model: any transformers decoder; without a language-model head its hidden states are compared.
-
-    Returns:
-        The verdict; `exact` is up to 1e-4 of the largest logit in float32, 8 roundings in half precision, and to a
-        hundredth (in half precision a tenth) of what hiding tokens changes at all.
+    They are equal up to 1e-4 of the largest logit in float32, 8 roundings in half precision, and up to a hundredth (in
+    half precision a tenth) of what hiding tokens changes at all.
 
     Raises:
         ModelError: the model can be neither cut nor masked.
@@ -103,8 +99,7 @@ def _check(model: nn.Module, parts: Anatomy) -> CheckResult:
 def exact(model: nn.Module) -> bool:
     """Whether this model can be cut exactly: asked once of a model object that the tests do not cover.
 
-    They cover some families, on some versions of transformers. Where a model cannot be cut, a warning says so and that
-    nothing will be saved.
+    They cover some families, on some versions of transformers. Where a model cannot be cut, a warning says so.
     """
     parts = anatomy(model)
     # Modules may be replaced between two uses: the kinds are part of the question.
@@ -152,11 +147,7 @@ class _Checking:
         self._headed = head_of(model).kind is HeadKind.LANGUAGE_MODEL
 
     def masks_hide(self) -> None:
-        """Makes sure of the slow path.
-
-        Raises:
-            ModelError: it is not right, or does not run.
-        """
+        """Raises a ModelError where masks, with which cutting is then compared, do not hide tokens, or do not run."""
         family = self._parts.family
         try:
             reason = self._unsound() or self._misnamed()
@@ -182,7 +173,7 @@ class _Checking:
         return reason
 
     def verdict(self) -> CheckResult:
-        """Compares the fast path with it."""
+        """Compares cutting with masking."""
         order = layers_run(self._model, self._parts, self._one)
         if len(order) < self._parts.num_layers:
             skipped = sorted(set(range(self._parts.num_layers)) - set(order))

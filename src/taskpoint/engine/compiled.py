@@ -1,7 +1,6 @@
 """Compiled prompts: a context is read once under a cut, and any number of queries continue it without copying it.
 
-Shapes: B queries, T tokens of the context, L tokens of one call, K key heads, S stored keys, D head size, N layers,
-r cut.
+Shapes: B queries, T tokens of the context, L tokens of one call, r cut.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
 from taskpoint.engine.calls.pristine import evaluating
@@ -32,12 +31,9 @@ def compile_context(
 
     Args:
         model: any transformers decoder with a language-model head.
-        tokens: the context: everything that comes before the query. [1, T]
-        drop: True for the tokens that layers r ... N-1 do not see; all of them may be dropped. [1, T]
+        tokens: the context: everything that comes before the query.
+        drop: True for the tokens that layers r ... N-1 do not see; all of them may be dropped.
         after: the cut r; r = N keeps everything.
-
-    Returns:
-        The context.
 
     Raises:
         PlanError: `after` or `drop` do not fit, or the model is under a cut.
@@ -59,32 +55,6 @@ def compile_context(
 
 
 @torch.inference_mode()
-def prefix_logits(
-    model: nn.Module,
-    context: CompiledContext,
-    input_ids: Int[Tensor, "B L"],
-    attention_mask: Int[Tensor, "B L"] | None = None,
-) -> Float[Tensor, "B vocab"]:
-    """Logits at the last position of queries that continue a compiled context.
-
-    Equal to those of `cut_context` on context and query together.
-
-    Args:
-        model: the model that the context was compiled with.
-        context: the context.
-        input_ids: the queries, left-padded. [B, L]
-        attention_mask: 1 for tokens, 0 for padding; None when there is none. [B, L]
-
-    Returns:
-        Logits. [B, vocab]
-
-    Raises:
-        PlanError: the context is of another model's shape, or the mask does not fit.
-    """
-    return _by_length(model, input_ids, attention_mask, lambda *some: Queries(model, context, *some).read())
-
-
-@torch.inference_mode()
 def prefix_generate(
     model: nn.Module,
     context: CompiledContext,
@@ -100,8 +70,8 @@ def prefix_generate(
     Args:
         model: the model that the context was compiled with.
         context: the context.
-        input_ids: the queries, left-padded. [B, L]
-        attention_mask: 1 for tokens, 0 for padding; None when there is none. [B, L]
+        input_ids: the queries, left-padded.
+        attention_mask: 1 for tokens, 0 for padding; None when there is none.
         max_new_tokens: longest answer in tokens.
         eos_token_id: token or tokens that end an answer; None takes the model's own.
 
@@ -118,21 +88,21 @@ def prefix_generate(
         queries = Queries(model, context, ids, mask)
         return write(queries.read().argmax(-1), queries, max_new_tokens, ending)
 
-    return _by_length(model, input_ids, attention_mask, answers, fill=ending.pad)
+    return by_length(model, input_ids, attention_mask, answers, fill=ending.pad)
 
 
-def _by_length(
+def by_length(
     model: nn.Module,
     input_ids: Tensor,
     attention_mask: Tensor | None,
     run: Callable[[Tensor, Tensor | None], Tensor],
-    fill: int = 0,
+    fill: int,
 ) -> Tensor:
     """Runs all queries at once, or those of one length at a time where padding cannot stand after a context.
 
-    There a family would measure distances across the padding (windows by cache index).
+    There a family would measure distances across the padding (windows by cache index). Answers are filled with `fill`.
     """
-    check_queries(input_ids, attention_mask)
+    _check_queries(input_ids, attention_mask)
     with evaluating(model):
         if attention_mask is None or can_share_keys(model):
             return run(input_ids, attention_mask)
@@ -150,12 +120,8 @@ def _grouped(
     return torch.cat(padded)[torch.cat(groups).argsort()]
 
 
-def check_queries(input_ids: Tensor, attention_mask: Tensor | None) -> None:
-    """Refuses a mask that does not fit the queries.
-
-    Raises:
-        PlanError: another shape, or padding on the right.
-    """
+def _check_queries(input_ids: Tensor, attention_mask: Tensor | None) -> None:
+    """Refuses a mask of another shape than the queries, and padding on the right, by a PlanError."""
     if attention_mask is not None and attention_mask.shape != input_ids.shape:
         raise PlanError(
             f"attention_mask has shape {list(attention_mask.shape)}; the queries have {list(input_ids.shape)}"

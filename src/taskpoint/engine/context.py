@@ -26,19 +26,9 @@ from taskpoint.models.others import hooked_by_others
 
 @torch.inference_mode()
 def read_context(model: nn.Module, tokens: Int[Tensor, "1 T"], drop: Bool[Tensor, "1 T"]) -> SweepContext:
-    """Reads a context once, for sweeps over many prompts that begin with it.
+    """Reads a context once, for `sweep_last_logits` and `sweep_generate` over many prompts that begin with it.
 
-    Args:
-        model: any transformers decoder with a language-model head.
-        tokens: the context. [1, T]
-        drop: True for its hidden tokens; all of them may be hidden. [1, T]
-
-    Returns:
-        The context; pass it to `sweep_last_logits` and `sweep_generate`.
-
-    Raises:
-        PlanError: the shapes do not fit, or the model is under a cut.
-        ModelError: the model's layers are not found.
+    All of its tokens may be hidden. Errors as for `sweep_logits`.
     """
     check_head(model)
     parts = anatomy(model)
@@ -59,8 +49,8 @@ def read_context(model: nn.Module, tokens: Int[Tensor, "1 T"], drop: Bool[Tensor
         all_keys = tuple((layer.keys, layer.values) for layer in base)
         return SweepContext(tokens[0], drop[0], all_keys, tuple(_at(keys, places) for keys in all_keys))
     own: list[Any] = [DynamicLayer() for _ in parts.layers]
-    riding = EveryCut(parts, kept[None], 0, False, {cache: Cache(layers=list(own))})
-    with evaluating(model), riding.hooks():
+    every_cut = EveryCut(parts, kept[None], 0, False, {cache: Cache(layers=list(own))})
+    with evaluating(model), every_cut.hooks():
         model(tokens, **named)
     return SweepContext(
         tokens[0],

@@ -28,21 +28,20 @@ def cut_context(model: nn.Module, after: int, drop: Bool[Tensor, "B T"]) -> Iter
 
     The result equals masking those tokens in those layers; but they are not computed there, and not cached. A model
     family that the tests do not cover is first compared with masking on a short prompt (`taskpoint.engine.check`);
-    where the two differ a warning says so, and the block masks.
+    where the two differ a warning says so, and the block masks. With r = N, or where nothing is dropped, the model is
+    the ordinary one in everything.
 
     Args:
         model: any transformers decoder with a language-model head.
-        after: the cut r: layers 0 ... r-1 still see the dropped tokens; r = N is the ordinary model.
-        drop: True for the tokens of the prompt that are dropped. [B, T], beside `input_ids`. `generate` may repeat the
-            rows (beams, several return sequences).
+        after: the cut r: layers 0 ... r-1 still see the dropped tokens.
+        drop: True for the tokens of the prompt that are dropped, one entry for each of `input_ids`; `generate` may
+            repeat the rows (beams, several return sequences).
 
     Yields:
-        The same model. Inside the block `model.generate(...)` and `model(input_ids, ...)` run under the cut, whoever
-        calls them: a thread that is to use the model without the cut must wait until the block ends. Logits at dropped
-        positions are not defined; hidden states and attentions that are asked for are zero there above the cut. Of
-        `labels`, those of dropped tokens and of padding are left out of the loss, and those right after them, which
-        no token is there to predict. A cache that was filled in the block can only be continued in it. With r = N, or
-        where nothing is dropped, the model is the ordinary one in everything.
+        The same model, cut in every thread until the block ends. Logits at dropped positions are not defined; hidden
+        states and attentions that are asked for are zero there above the cut. Of `labels`, those of dropped tokens and
+        of padding are left out of the loss, and those right after them, which no token is there to predict. A cache
+        that was filled in the block can only be continued in it.
 
     Raises:
         PlanError: `after` or `drop` do not fit, the model is already under a cut, the cache is not supported (static,

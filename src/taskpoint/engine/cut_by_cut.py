@@ -22,7 +22,7 @@ from taskpoint.models.others import hooked_by_others
 
 
 def follows_hooks(model: nn.Module) -> bool:
-    """Whether a sweep in one pass is right as far as hooks go: nobody has any on the model; else a warning says so."""
+    """Whether a sweep in one pass is right as far as hooks go: the model has none of others; else a warning says so."""
     if not hooked_by_others(model.modules()):
         return True
     warnings.warn(

@@ -39,12 +39,12 @@ def check_finite(
 
     Args:
         model: any transformers decoder.
-        input_ids: the prompts, left-padded; None takes a few tokens at random. [B, T]
-        attention_mask: 1 for tokens, 0 for padding, where any number may stand; None when there is none. [B, T]
+        input_ids: the prompts, left-padded; None takes a few tokens at random.
+        attention_mask: 1 for tokens, 0 for padding, where any number may stand; None when there is none.
 
     Raises:
         ModelError: a number is NaN or infinite; the message names the layer that first gave one, and the weight or the
-            precision that is to blame. A logit of minus infinity is a token that the model never writes; all of them
+            precision that causes it. A logit of minus infinity is a token that the model never writes; all of them
             are a fault.
     """
     if input_ids is None:
@@ -72,15 +72,10 @@ def finite_logits(logits: Float[Tensor, "*B V"]) -> bool:
 
 @contextmanager
 def watching(model: nn.Module, explain: Callable[[], None]) -> Iterator[None]:
-    """Stops the model at the first call within the block whose last logits cannot be chosen from.
+    """Stops the model, by a ModelError, at the first call within the block whose last logits cannot be chosen from.
 
-    Args:
-        model: the model.
-        explain: raises what a user is told, by `check_finite` on the prompts; where it finds nothing, only what was
-            written after them gives NaN.
-
-    Raises:
-        ModelError: as soon as a call gave such logits.
+    `explain` raises what a user is told, by `check_finite` on the prompts; it finds nothing where only what was written
+    after them gives NaN.
     """
 
     def look(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
@@ -96,12 +91,7 @@ def watching(model: nn.Module, explain: Callable[[], None]) -> Iterator[None]:
 
 
 def nowhere(model: nn.Module, when: str) -> ModelError:
-    """What to raise for numbers that an ordinary pass over the same prompts does not give.
-
-    Args:
-        model: the model.
-        when: in words, when they came.
-    """
+    """The error for numbers that an ordinary pass over the same prompts does not give; `when` says when they came."""
     return ModelError(f"{type(model).__name__} computes NaN or infinity {when}; {_mend(model)}")
 
 
@@ -110,11 +100,7 @@ class _NotFiniteError(Exception):
 
 
 class _Looking:
-    """Hooks that note where a number is first NaN or infinite.
-
-    Attributes:
-        found: the place, and what it gave.
-    """
+    """Hooks that note where a number is first NaN or infinite: the place, and what it gave."""
 
     def __init__(self, attention_mask: Tensor | None) -> None:
         self._mask = attention_mask
@@ -149,7 +135,7 @@ def _kind(numbers: Tensor) -> str:
 
 
 def _mend(model: nn.Module) -> str:
-    """The weight that is to blame, or else the precision."""
+    """What to do about the weight that causes it, or else about the precision."""
     dtype = next((weight.dtype for weight in model.parameters() if weight.dtype in _MENDS), torch.float32)
     for name, weight in model.named_parameters():
         if weight.is_meta or weight.dtype not in _MENDS or bool(weight.isfinite().all()):

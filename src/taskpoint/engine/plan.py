@@ -17,13 +17,13 @@ from taskpoint.settings import keep, shown, whole
 
 @dataclass(frozen=True, eq=False)
 class Present:
-    """The tokens of one forward call that live on above the cut.
+    """The tokens of one forward call that are present above the cut.
 
-    Rows of a batch may keep different tokens; shorter rows are filled on the left with tokens that nobody may look at.
+    Rows of a batch may keep different tokens; shorter rows are filled on the left with tokens that every mask hides.
 
     Attributes:
         index: position within the call of every present token, ascending; first axis 1 when all rows agree. [1|B, P]
-        filler: True for tokens that fill a row with fewer present ones than others; None when no row has. [B, P]
+        filler: True for tokens that only fill a row; None when no row has any. [B, P]
         every: all tokens of the call are present, so that nothing has to be taken or put back.
     """
 
@@ -35,14 +35,7 @@ class Present:
         return int(self.index.shape[1])
 
     def take(self, x: Tensor) -> Tensor:
-        """The present tokens of a tensor whose second axis is the call's tokens.
-
-        Args:
-            x: any tensor over the call's tokens. [1|B, L, ...]
-
-        Returns:
-            Its present tokens. [1|B, P, ...]
-        """
+        """The present tokens of a tensor over all tokens of the call. [1|B, L, ...] -> [1|B, P, ...]."""
         if self.every:
             return x
         index = self.index.to(x.device)
@@ -53,22 +46,14 @@ class Present:
         return x.gather(1, index.view(*index.shape, *[1] * len(trailing)).expand(*index.shape, *trailing))
 
     def mask(self, length: int) -> Bool[Tensor, "b L"]:
-        """True for the present ones among the tokens of a call of that length. [1|B, L]."""
+        """True for the present ones among the `length` tokens of the call. [1|B, L]."""
         there = torch.ones_like(self.index, dtype=torch.bool) if self.filler is None else ~self.filler
         index = self.index.expand(there.shape[0], -1)
         full = torch.zeros(there.shape[0], length, dtype=torch.bool, device=index.device)
         return full.scatter_(1, index, there)
 
     def put_back(self, x: Tensor, length: int) -> Tensor:
-        """Present tokens at their places, zeros at all others.
-
-        Args:
-            x: the present tokens. [B, P, D]
-            length: tokens of the call, L.
-
-        Returns:
-            All tokens. [B, L, D]
-        """
+        """Present tokens at their places among `length` tokens, zeros at all others. [B, P, D] -> [B, L, D]."""
         if self.every:
             return x
         full = x.new_zeros(x.shape[0], length, x.shape[2])  # [B, L, D]
@@ -80,15 +65,9 @@ class Present:
         return full.scatter_(1, index[:, :, None].expand_as(x), x)
 
     def put_back_last(self, x: Tensor, length: int, last: int) -> Tensor:
-        """The last places of the call alone, as `put_back` fills them.
+        """The last places of the call alone, as `put_back` fills them, for V variants of the batch.
 
-        Args:
-            x: the present tokens, for the rows of the batch any number of times over. [V * B, P, D]
-            length: tokens of the call, L.
-            last: number of places, counted from the end of the call.
-
-        Returns:
-            Those places. [V * B, last, D]
+        [V * B, P, D] -> [V * B, last, D]
         """
         x = x[:, -last:]
         # Place 0 catches the tokens that stand before the last places; it is cut off again.
@@ -102,7 +81,7 @@ class Present:
 
 @dataclass(frozen=True, eq=False)
 class CutPlan:
-    """Hidden tokens are present in layers 0 ... r-1 and absent from layers r ... N-1 (design, section 2).
+    """Hidden tokens are present in layers 0 ... r-1 and absent from layers r ... N-1.
 
     Attributes:
         num_layers: N.
@@ -110,7 +89,7 @@ class CutPlan:
         drop: True for hidden tokens of the prompt. Tokens after the prompt are always present. [B, T]
 
     Raises:
-        PlanError: the cut is out of range, the mask has another shape or type, or a row drops its last token.
+        PlanError: the cut is out of range, or `check_drop` refuses the mask.
     """
 
     num_layers: int
@@ -131,20 +110,11 @@ class CutPlan:
     def present(
         self, start: int, length: int, padding: Bool[Tensor, "B L"] | None, batch: int, together: bool = False
     ) -> Present:
-        """The tokens of one forward call that live on in layers r ... N-1.
+        """The tokens that are present in layers r ... N-1, of a call of `length` tokens after `start` earlier ones.
 
-        Args:
-            start: number of tokens that came before this call (0 in prefill).
-            length: number of tokens of this call, L.
-            padding: True for padding tokens of this call.
-            batch: rows of this call; a multiple of the plan's rows, as `generate` repeats them for beams and samples.
-            together: as for `present_tokens`.
-
-        Returns:
-            The tokens that stay.
-
-        Raises:
-            PlanError: the batch is no multiple of the plan's rows.
+        Its rows may be a multiple of the plan's, as `generate` repeats them for beams and samples; for any other number
+        it
+        raises a PlanError. `padding` is True for padding of the call; `together` as for `present_tokens`.
         """
         if start >= self.drop.shape[1]:
             self._repeats(batch)
@@ -157,7 +127,7 @@ class CutPlan:
         return present_tokens(~gone, together)
 
     def hidden(self, start: int, length: int, batch: int) -> Bool[Tensor, "B L"]:
-        """The hidden tokens of one forward call; arguments as for `present`."""
+        """True for the hidden tokens of one forward call; arguments as for `present`. [B, L]."""
         drop = self.drop.repeat_interleave(self._repeats(batch), dim=0)[:, start : start + length]
         return torch.nn.functional.pad(drop, (0, length - drop.shape[1]))
 
@@ -168,14 +138,10 @@ class CutPlan:
         return batch // rows
 
     def check_prompt(self, length: int, grown: bool) -> None:
-        """Refuses a call from the first token on whose tokens `drop` does not stand beside.
+        """Refuses, by a PlanError, a call from the first token on that has fewer tokens than `drop`, or more.
 
-        Args:
-            length: number of tokens of the call.
-            grown: the prompt may have grown by answer tokens since the first call (decoding without a cache).
-
-        Raises:
-            PlanError: the call has fewer tokens than the plan's prompt, or more though it cannot have grown.
+        More are right where the prompt may have `grown` by answer tokens since the first call (decoding without a
+        cache).
         """
         tokens = self.drop.shape[1]
         if length < tokens or (length > tokens and not grown):
@@ -211,10 +177,8 @@ def check_drop(drop: Tensor) -> None:
 def present_tokens(keep: Bool[Tensor, "B L"], together: bool = False) -> Present:
     """Packs the kept tokens of every row to the right; rows with fewer are filled on the left.
 
-    Args:
-        keep: True for the tokens that stay. [B, L]
-        together: every row holds the columns that any row keeps, its own gone ones as fillers: more to compute, for
-            families that cannot tell rows apart (`Anatomy.rows_share_bias`).
+    With `together` every row holds the columns that any row keeps, with fillers in place of those that it does not keep
+    itself: more to compute, for families whose layers cannot tell rows apart (`Anatomy.rows_share_bias`).
     """
     if bool((keep == keep[:1]).all()) and bool(keep[0].any()):
         index = keep[0].nonzero().T

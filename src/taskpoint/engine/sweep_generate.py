@@ -41,20 +41,20 @@ def sweep_generate(
 ) -> Int[Tensor, "cuts B new"]:
     """Greedy answers of every cut r = 0 ... N, computed together.
 
-    Rows that free memory does not hold at once are done one part after the other; prompts whose answers have ended for
-    every cut leave the batch. Row r equals the new tokens of `model.generate(input_ids, do_sample=False)` under
+    Row r equals the new tokens of `model.generate(input_ids, do_sample=False)` under
     `cut_context(model, after=r, drop=drop)`. Always plain greedy: penalties and forced tokens of the model's generation
-    config are not applied, and dropout is off.
+    config are not applied, and dropout is off. Rows that free memory does not hold at once are done one part after the
+    other; prompts whose answers have ended for every cut leave the batch.
 
     Args:
         model: any transformers decoder with a language-model head.
-        input_ids: the prompts, left-padded. [B, T]
-        drop: True for the hidden tokens. [B, T]
-        attention_mask: 1 for tokens, 0 for padding; None when there is none. [B, T]
+        input_ids: the prompts, left-padded.
+        drop: True for the hidden tokens.
+        attention_mask: 1 for tokens, 0 for padding; None when there is none.
         max_new_tokens: longest answer in tokens.
         eos_token_id: token or tokens that end an answer; None takes the model's own. What follows is filled with the
             model's padding token (its end token where it has none), as `generate` does.
-        skip: early exit instead of a cut: layers r ... N-1 are skipped for every token (design, section 8).
+        skip: early exit instead of a cut: layers r ... N-1 are skipped for every token.
         context: what all prompts begin with, read once by `read_context`; `input_ids` are then what follows it.
 
     Returns:
@@ -104,15 +104,15 @@ def _write(
     before = context.length if context is not None else 0
     fits = can_decode_every_cut(model, parts, before + prompts[0].shape[1] + new * (parts.num_layers + 1))
     if plain and fits and exact(model):
-        stepping = EveryCutDecode(model, parts, *prompts, skip, context)
-        return write(stepping.prefill().argmax(-1), stepping, new, ending).transpose(0, 1)
+        decode = EveryCutDecode(model, parts, *prompts, skip, context)
+        return write(decode.prefill().argmax(-1), decode, new, ending).transpose(0, 1)
     if context is not None:
         prompts = context.whole(*prompts)
     return (_recompute if skip else _one_by_one)(model, *prompts, new, ending)
 
 
 def _joined(answers: Sequence[Tensor], ending: Ending, dim: int | None = None) -> Tensor:
-    """Answers of several lengths in one tensor: beside each other, or in an axis that is there already."""
+    """Answers of several lengths in one tensor: along a new first axis, or along `dim`."""
     longest = max(answer.shape[-1] for answer in answers)
     padded = [torch.nn.functional.pad(answer, (0, longest - answer.shape[-1]), value=ending.pad) for answer in answers]
     return torch.stack(padded) if dim is None else torch.cat(padded, dim=dim)

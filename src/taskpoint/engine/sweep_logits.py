@@ -36,12 +36,9 @@ def sweep_logits(
 
     Args:
         model: any transformers decoder with a language-model head.
-        input_ids: the prompts, left-padded. [B, T]
-        drop: True for the hidden tokens. [B, T]
-        attention_mask: 1 for tokens, 0 for padding; None when there is none. [B, T]
-
-    Returns:
-        Logits at the last position. [N + 1, B, vocab]
+        input_ids: the prompts, left-padded.
+        drop: True for the hidden tokens.
+        attention_mask: 1 for tokens, 0 for padding; None when there is none.
 
     Raises:
         PlanError: the masks do not fit the prompts, or the model is under a cut.
@@ -63,23 +60,9 @@ def sweep_last_logits(
 ) -> Float[Tensor, "cuts B last vocab"]:
     """Logits at the last positions for every cut, in one pass: what scoring a reference answer needs.
 
-    Rows that free memory does not hold at once are done one part after the other. Dropout is off.
-
-    Args:
-        model: any transformers decoder with a language-model head.
-        input_ids: the prompts with the answers, left-padded. [B, T]
-        drop: True for the hidden tokens; among the last `last` of a row, logits of hidden ones mean nothing. [B, T]
-        attention_mask: 1 for tokens, 0 for padding. [B, T]
-        last: number of positions, counted from the end.
-        skip: early exit instead of a cut: layers r ... N-1 are skipped for every token (design, section 8).
-        context: what all prompts begin with, read once by `read_context`; `input_ids` are then what follows it.
-
-    Returns:
-        Logits. [N + 1, B, last, vocab]
-
-    Raises:
-        PlanError: the masks or `last` do not fit the prompts, or the model is under a cut.
-        ModelError: the model's layers are not found or take arguments that are not known.
+    Rows that free memory does not hold at once are done one part after the other. Dropout is off. `last` is counted
+    from the end of the prompts with their answers; logits of hidden tokens mean nothing. `skip` and `context` as for
+    `sweep_generate`, other arguments and errors as for `sweep_logits`.
     """
     check_head(model)
     parts = anatomy(model)
@@ -107,7 +90,7 @@ def sweep_last_logits(
 
 
 def check_masks(vocabulary: int | None, input_ids: Tensor, drop: Tensor, attention_mask: Tensor | None) -> None:
-    """Refuses prompts that are none, and masks that do not fit them.
+    """Refuses `input_ids` that are no prompts, and masks that do not fit them.
 
     Raises:
         PlanError: another type or shape, unknown tokens, padding on the right, or a hidden last token.

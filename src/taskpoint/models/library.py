@@ -41,6 +41,10 @@ __all__ = [
 # families say layer_past. Another name is found by its annotation, and in a call by what it holds.
 _CACHE_NAMES = ("cache", "past_key_values", "past_key_value", "layer_past")
 
+# Forwards whose signatures are remembered: reading one takes as long as a small layer, and every decoding step asks.
+# A model has about two; more of them are of models that are gone.
+_FORWARDS = 256
+
 
 # ---------------------------------------------------------------- versions
 
@@ -97,9 +101,9 @@ def _numbers(version: str) -> tuple[int, ...]:
 # ---------------------------------------------------------------- signatures
 
 
-@functools.cache  # reading a signature takes as long as a small layer, and every decoding step asks
+@functools.lru_cache(_FORWARDS)
 def parameters(forward: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
-    """The parameters of a forward, `self` included where it is a function of a class."""
+    """The parameters of a forward, which is a function of a class: `self` is the first."""
     return inspect.signature(forward).parameters
 
 
@@ -114,7 +118,7 @@ def accepts(model: nn.Module, name: str) -> bool:
     return name in parameters(type(base_of(model)).forward)
 
 
-@functools.cache
+@functools.lru_cache(_FORWARDS)
 def _positional(kind: type[nn.Module]) -> tuple[str, ...]:
     """Names of the arguments of a class's forward; of the class it derives from where it passes on whatever it gets."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -143,11 +147,14 @@ def named_arguments(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[st
 
 def cache_argument(module: nn.Module) -> str | None:
     """What the module's forward calls the argument that holds the KV cache; None where it has none that is known."""
-    found = parameters(type(base_of(module)).forward)
-    for name in _CACHE_NAMES:
-        if name in found:
-            return name
-    return next((name for name, parameter in found.items() if "Cache" in str(parameter.annotation)), None)
+    return _cache_argument(type(base_of(module)).forward)
+
+
+@functools.lru_cache(_FORWARDS)
+def _cache_argument(forward: Callable[..., Any]) -> str | None:
+    found = parameters(forward)
+    annotated = (name for name, parameter in found.items() if "Cache" in str(parameter.annotation))
+    return next((name for name in _CACHE_NAMES if name in found), next(annotated, None))
 
 
 def with_cache(module: nn.Module, cache: Any) -> dict[str, Any]:

@@ -33,11 +33,7 @@ class LayerCall:
 
 
 def read_call(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> LayerCall:
-    """Names the arguments of a layer call.
-
-    Raises:
-        ModelError: its first argument is not the hidden states.
-    """
+    """Names the arguments of a layer call; a ModelError where the first is not the hidden states."""
     named, first = named_arguments(layer, args, kwargs), first_argument(layer)
     hidden = None if first is None else named.pop(first, None)
     if not isinstance(hidden, Tensor) or not hidden.is_floating_point():
@@ -67,8 +63,8 @@ class Sight:
 
     Attributes:
         queries: the present tokens of the call.
-        keys: logical position of every key that the layer will hold after this call, stored ones first. [1|B, S]
-        filler: True for keys that nobody may look at. [B, S]
+        keys: position of every key that the layer will hold after this call, stored ones first. [1|B, S]
+        filler: True for keys that only fill a row, which every mask hides. [B, S]
         past: tokens before this call, hidden ones counted.
         length: tokens of this call, hidden ones counted, L.
         window: distance from which a layer that counts by cache index must not see, measured by position.
@@ -164,7 +160,7 @@ class Sight:
             taken = self._hide(taken, queries[:, None, :, None] - keys[:, None, None, :] >= self.window)
         if self.filler is not None:
             taken = self._hide(taken, self.filler.to(hidden.device)[:, None, None, :])
-            # A filler row must see something, or its softmax is not a number and spreads; nobody reads what it sees.
+            # A filler row must see something, or its softmax is not a number and spreads; what it sees is never used.
             itself = torch.eye(len(self.queries), dtype=torch.bool, device=hidden.device)
             itself = torch.nn.functional.pad(itself, (keys.shape[1] - len(self.queries), 0))  # [P, S]
             visible = not self.mask_hides if taken.dtype == torch.bool else 0.0
@@ -193,13 +189,7 @@ class Sight:
 
 
 def hide(mask: Tensor, where: Tensor, mask_hides: bool = False) -> Tensor:
-    """The mask with more pairs hidden.
-
-    Args:
-        mask: boolean, or additive.
-        where: pairs to hide.
-        mask_hides: boolean masks of this family are True where a token is hidden.
-    """
+    """The mask, boolean or additive, with more pairs hidden; `mask_hides` as for `Sight`."""
     hidden = mask_hides if mask.dtype == torch.bool else torch.finfo(mask.dtype).min
     return mask.masked_fill(where, hidden)
 

@@ -18,12 +18,7 @@ from taskpoint.models.wrapping import modules_down_to
 
 @contextmanager
 def eager(model: nn.Module, decoder: nn.Module) -> Iterator[None]:
-    """Everything that calls the model runs it uncompiled inside the block, and as it was compiled after it.
-
-    Args:
-        model: the model.
-        decoder: the module inside it whose layers are hooked.
-    """
+    """Everything from the model down to its decoder runs uncompiled inside the block."""
     with ExitStack() as stack:
         for module in modules_down_to(model, decoder):
             stack.enter_context(_uncompiled(module))
@@ -34,12 +29,9 @@ def eager(model: nn.Module, decoder: nn.Module) -> Iterator[None]:
 def hooked_eagerly(
     module: nn.Module, before: Callable[..., Any] | None = None, after: Callable[..., Any] | None = None
 ) -> Iterator[None]:
-    """Hooks a module that compiled code may call; the hooks themselves are not to become part of that code.
+    """Hooks a module that compiled code may call, without the hooks becoming part of that code.
 
-    Args:
-        module: the module.
-        before: runs before its forward.
-        after: runs after it, and also where it failed: then the output is None.
+    `after` also runs where the module's forward failed: then the output is None.
     """
     disable: Callable[..., Any] = torch.compiler.disable
     with ExitStack() as stack:

@@ -50,17 +50,10 @@ def hooked(
 
 @contextmanager
 def around(layer: nn.Module, run: Callable[[Callable[..., Any], LayerCall], Any]) -> Iterator[Callable[..., Any]]:
-    """Lets `run` take the place of a layer's forward for the length of the block.
+    """Lets `run` take the place of a layer's forward for the length of the block; yields what stands there now.
 
-    Hooks of the layer, whoever registered them and when, stay outside: they see what the layer is given and gives back
-    as without the block.
-
-    Args:
-        layer: the layer.
-        run: is given the layer's own forward and the call.
-
-    Yields:
-        The forward that stands there now.
+    `run` is given the layer's own forward and the call. Hooks of the layer, whoever registered them and when, stay
+    outside: they see what the layer is given and gives back as without the block.
     """
     own, inner = vars(layer).get("forward"), layer.forward  # accelerate puts a forward of its own there
     over = False
@@ -101,11 +94,7 @@ def under_cut(parts: Anatomy) -> Iterator[None]:
 
 
 def check_free(parts: Anatomy) -> None:
-    """Refuses a model that is under a cut.
-
-    Raises:
-        PlanError: it is.
-    """
+    """Refuses, by a PlanError, a model that is under a cut."""
     if getattr(parts.decoder, "taskpoint_cut", False):
         raise PlanError("this model is already under a cut; leave the other block first, cuts cannot be nested")
 
@@ -120,7 +109,7 @@ def _check_attention(config: Any) -> None:
 
 
 def by_itself() -> PlanError:
-    """What a hooked layer raises that is called outside of its decoder's forward, say by code that is compiled."""
+    """The error of a hooked layer that is called outside of its decoder's forward, say by code that is compiled."""
     return PlanError(
         "a decoder layer ran by itself under a cut, where nothing says which of its tokens are dropped; call the model"
     )
@@ -138,14 +127,7 @@ class DecoderCall:
     attention_mask: Tensor | None  # [B, K], 1 = token, 0 = padding
 
     def padding(self, past: int) -> Tensor | None:
-        """Where the tokens of this call are padding; None when the mask does not reach them.
-
-        Args:
-            past: tokens before this call.
-
-        Returns:
-            True for padding. [B, L]
-        """
+        """True for padding of this call, after `past` tokens; None when the mask does not reach it. [B, L]."""
         if self.attention_mask is None or self.attention_mask.shape[1] < past + self.length:
             return None
         return ~self.attention_mask[:, past : past + self.length].bool()

@@ -1,10 +1,9 @@
 """Hidden states and attentions that the caller asked for, back at the places that their tokens have in the prompt.
 
-Above the cut they come out of the layers for the present tokens alone. Dropped tokens get zeros, so that the states of
-all layers can be indexed alike.
+Above the cut layers give them for the present tokens alone. Dropped tokens get zeros, so that all layers index alike.
 
 Shapes: B batch, L tokens of one forward call, P present ones, H heads, D width, K tokens up to the call's end, S keys
-that a cut layer holds, E experts, r cut.
+that a cut layer holds, r cut.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ class ReturnedStates:
 
     Attributes:
         after: the cut r.
-        present: the tokens of the call that live on above it.
-        keys: logical position of every key that a cut layer holds after the call. [1|B, S]
+        present: the tokens of the call that are present above it.
+        keys: position of every key that a cut layer holds after the call. [1|B, S]
         length: tokens of the call, L.
         end: tokens up to the end of the call, K.
     """
@@ -38,11 +37,7 @@ class ReturnedStates:
     end: int
 
     def put_back(self, output: Any) -> Any:
-        """The decoder's output with the states of every layer over all tokens.
-
-        Raises:
-            ModelError: it holds states of a form that is not known.
-        """
+        """The decoder's output with all states over all tokens; a ModelError for forms that are not known."""
         if isinstance(output, ModelOutput):
             for name, part in output.items():
                 if isinstance(part, tuple):

@@ -17,7 +17,7 @@ from taskpoint.engine.calls.eager import hooked_eagerly
 from taskpoint.engine.plan import CutPlan
 from taskpoint.errors import PlanError
 from taskpoint.models.anatomy import Anatomy
-from taskpoint.models.library import PreTrainedModel, cache_in, parameters, replays_calls, tested_range
+from taskpoint.models.library import PreTrainedModel, accepts, cache_in, named_arguments, replays_calls, tested_range
 from taskpoint.models.wrapping import modules_down_to
 
 # The label that every loss of the library leaves out (torch.nn.functional.cross_entropy, ignore_index).
@@ -34,20 +34,16 @@ def trainable(model: nn.Module, parts: Anatomy, plan: CutPlan) -> Iterator[None]
     Raises:
         PlanError: a layer in training mode draws random numbers, or would run again in backward without the cut.
     """
-    watch = _Dice(parts)
+    watch = _DropoutWatch(parts)
     with ExitStack() as stack:
         stack.enter_context(hooked_eagerly(parts.decoder, before=watch.begin, after=watch.end))
         for head in modules_down_to(model, parts.decoder):
-            if isinstance(head, PreTrainedModel) and "labels" in _names(head):
+            if isinstance(head, PreTrainedModel) and accepts(head, "labels"):
                 stack.enter_context(hooked_eagerly(head, before=_Labels(head, plan).leave_out))
         yield
 
 
-def _names(module: nn.Module) -> list[str]:
-    return list(parameters(type(module).forward))[1:]
-
-
-class _Dice:
+class _DropoutWatch:
     """Finds dropout by what it does, whether a module, a number in an attention class or an entry of the config."""
 
     def __init__(self, parts: Anatomy) -> None:
@@ -60,13 +56,13 @@ class _Dice:
                 "gradient checkpointing runs layers again in backward, where nothing is cut; call "
                 f"model.gradient_checkpointing_disable(), or install transformers 5.23 or later ({tested_range()})"
             )
-        self._before.states = self._states() if self._training() else None
+        self._before.states = self._random_states() if self._training() else None
 
     def end(self, decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         before, self._before.states = self._before.states, None
         if before is None or output is None:  # the call failed
             return
-        if all(torch.equal(a, b) for a, b in zip(before, self._states(), strict=True)):
+        if all(torch.equal(a, b) for a, b in zip(before, self._random_states(), strict=True)):
             return
         raise PlanError(
             "the model is in training mode and draws random numbers (dropout), so that nothing it computes can be "
@@ -76,7 +72,7 @@ class _Dice:
     def _training(self) -> bool:
         return self._parts.decoder.training or any(layer.training for layer in self._parts.layers)
 
-    def _states(self) -> list[Tensor]:
+    def _random_states(self) -> list[Tensor]:
         devices = {p.device for p in self._parts.decoder.parameters()} - {torch.device("meta"), torch.device("cpu")}
         others = [torch.get_device_module(device).get_rng_state(device) for device in sorted(devices, key=str)]
         return [torch.get_rng_state(), *others]
@@ -87,7 +83,6 @@ class _Labels:
 
     def __init__(self, head: PreTrainedModel, plan: CutPlan) -> None:
         self._plan = plan
-        self._names = _names(head)
         # A causal head predicts the next token, a token classifier the token itself.
         self._next = bool(head.can_generate())
 
@@ -95,7 +90,7 @@ class _Labels:
         self, head: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         """The hook: labels that the cut leaves undefined become the label that losses leave out."""
-        given = dict(zip(self._names, args, strict=False)) | kwargs
+        given = named_arguments(head, args, kwargs)
         changed = {}
         for name in ("labels", "shift_labels"):
             labels = given.get(name)

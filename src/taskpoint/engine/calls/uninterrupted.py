@@ -14,11 +14,7 @@ from typing import Any
 
 @contextmanager
 def uninterrupted(*contexts: AbstractContextManager[Any]) -> Iterator[None]:
-    """Enters contexts one after the other, and leaves them all, without a Ctrl-C in between.
-
-    Args:
-        contexts: what is to be entered; not yet entered.
-    """
+    """Enters contexts one after the other, and leaves them all, without a Ctrl-C in between."""
     with ExitStack() as stack:  # closes them where the first line of the block is not reached
         with _waiting():
             for context in contexts:

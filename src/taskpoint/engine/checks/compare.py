@@ -27,19 +27,12 @@ STEPS = 3
 
 @dataclass(frozen=True, eq=False)
 class Prompt:
-    """A prompt with its answer.
+    """A prompt with its answer, which is read in decoding, whatever the model would write."""
 
-    Attributes:
-        input_ids: tokens. [B, T]
-        drop: True for hidden ones. [B, T]
-        mask: 1 for tokens, 0 for padding; None when there is none. [B, T]
-        answer: what is read in decoding, whatever the model would write. [B, S]
-    """
-
-    input_ids: Tensor
-    drop: Tensor
-    mask: Tensor | None
-    answer: Tensor
+    input_ids: Tensor  # [B, T]
+    drop: Tensor  # [B, T], True for hidden tokens
+    mask: Tensor | None  # [B, T], 1 for tokens, 0 for padding
+    answer: Tensor  # [B, S]
 
     @property
     def kept(self) -> Tensor:
@@ -50,11 +43,7 @@ class Prompt:
 def prompts(model: nn.Module, tokens: int) -> tuple[Prompt, Prompt]:
     """One prompt with holes, and a ragged batch of two that say the same few tokens again and again.
 
-    Attention that chooses among equal keys by their place would choose others under a cut.
-
-    Args:
-        model: tells the vocabulary.
-        tokens: length of the prompts, at least 9.
+    Attention that chooses among equal keys by their place would choose others under a cut. They have at least 9 tokens.
     """
     ids = torch.cat([_random_ids(model, 1, tokens + STEPS), _random_ids(model, 2, tokens + STEPS, different=4)])
     places = torch.arange(tokens, device=ids.device)
@@ -110,37 +99,28 @@ def run_masked(model: nn.Module, prompt: Prompt, cut: int) -> Tensor:
 def differences(
     model: nn.Module, parts: Anatomy, prompt: Prompt, masked: dict[int, Tensor], *, sweeps: bool = True
 ) -> Iterator[tuple[str, float]]:
-    """What was compared, at which cut, and the largest difference.
-
-    Args:
-        model: the model.
-        parts: its parts.
-        prompt: the prompt.
-        masked: by cut, what `run_masked` gives.
-        sweeps: compare the sweeps too.
-    """
+    """What was compared, at which cut, and the largest difference; `masked` is by cut what `run_masked` gives."""
     rows = prompt.input_ids.shape[0]
     for cut, reference in masked.items():
-        taken_out = run(model, prompt, cut_layers(parts, CutPlan(parts.num_layers, cut, prompt.drop)))
-        difference = (taken_out - reference).abs().amax(-1)  # [kept + B * S]
+        cut_logits = run(model, prompt, cut_layers(parts, CutPlan(parts.num_layers, cut, prompt.drop)))
+        difference = (cut_logits - reference).abs().amax(-1)  # [kept + B * S]
         yield f"prefill at cut {cut}", float(difference[: -rows * STEPS].max())
         yield f"decoding at cut {cut}", float(difference[-rows * STEPS :].max())
     if not sweeps:
         return
     # The last kept token of every prompt row is its last token.
     last = torch.tensor([int(prompt.kept[: row + 1].sum()) - 1 for row in range(rows)])
-    swept = logits_of_every_cut(model, parts, prompt.input_ids, prompt.drop, prompt.mask, last=1)[
-        :, :, 0
-    ].float()  # [B, C, vocab]
+    logits = logits_of_every_cut(model, parts, prompt.input_ids, prompt.drop, prompt.mask, last=1)
+    logits = logits[:, :, 0].float()  # [B, C, vocab]
     for cut, reference in masked.items():
-        yield f"a sweep at cut {cut}", float((swept[:, cut] - reference[last.to(reference.device)]).abs().max())
+        yield f"a sweep at cut {cut}", float((logits[:, cut] - reference[last.to(reference.device)]).abs().max())
     if not can_decode_every_cut(model, parts, prompt.input_ids.shape[1] + STEPS * (parts.num_layers + 1)):
         return
-    stepping = EveryCutDecode(model, parts, prompt.input_ids, prompt.drop, prompt.mask, skip=False)
-    stepping.prefill()
+    decode = EveryCutDecode(model, parts, prompt.input_ids, prompt.drop, prompt.mask, skip=False)
+    decode.prefill()
     for step in range(STEPS):
         tokens = prompt.answer[:, step, None].expand(-1, parts.num_layers + 1)  # [B, C]
-        swept = stepping.step(tokens).float()
+        logits = decode.step(tokens).float()
         for cut, reference in masked.items():
             decoded = reference[-rows * STEPS :][step * rows : (step + 1) * rows]  # [B, vocab]
-            yield f"a decoded sweep at cut {cut}", float((swept[:, cut] - decoded).abs().max())
+            yield f"a decoded sweep at cut {cut}", float((logits[:, cut] - decoded).abs().max())

@@ -1,8 +1,7 @@
 """Lengths that a model declares and that a short prompt does not reach: windows, chunks, numbers of keys to keep.
 
 A window that attention counts in stored keys shows only in prompts that are longer than it. Instead of reading
-thousands of tokens, the self-check makes such a length small for a moment: what then changes is looked at on a short
-prompt.
+thousands of tokens, the self-check makes such a length small for a moment, and looks at what then changes.
 """
 
 from __future__ import annotations
@@ -26,9 +25,7 @@ _OTHER = re.compile("expert|head|dim|layer|rank|group|embed|vocab|hidden|audio|i
 def declared_lengths(parts: Anatomy, beyond: int) -> dict[str, int]:
     """Entries of the config and attributes of modules that are a number of tokens by their name, and their values.
 
-    Args:
-        parts: the model's parts.
-        beyond: only larger ones. Those that no prompt can reach, because the model has fewer positions, are left out.
+    Only those larger than `beyond`; without those that no prompt can reach, because the model has fewer positions.
     """
     most = parts.max_positions or float("inf")
     known = {*parts.facts.by_mask, parts.facts.index_window}

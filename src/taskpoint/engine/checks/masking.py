@@ -1,7 +1,7 @@
 """Is masking itself right on this model? A mask must hide a token wholly, and later tokens must not be seen anyway.
 
-Nothing is compared with the fast path here: a family that keeps a state beside attention, reads masks the other way
-round or attends to later tokens would make both paths wrong alike.
+Nothing is compared with cutting here: a family that keeps a state beside attention, reads masks the other way round or
+attends to later tokens would make both ways wrong alike.
 
 Shapes: B batch, T tokens, N layers, r cut.
 """
@@ -28,12 +28,7 @@ _LATER = 3
 def fault_of_masking(model: nn.Module, parts: Anatomy, prompt: Prompt, cuts: list[int], share: float) -> str | None:
     """Why masking is not to be trusted on this model; None where it is.
 
-    Args:
-        model: the model.
-        parts: its parts.
-        prompt: a prompt of one row without padding.
-        cuts: the cuts to look at.
-        share: largest change that is still rounding, as a share of the change without masks.
+    The prompt is one row without padding. A change is rounding up to a `share` of the change without masks.
     """
     order = layers_run(model, parts, prompt)
     if order != sorted(set(order)):

@@ -26,21 +26,14 @@ _QUERY = 3
 
 
 def used(model: nn.Module, parts: Anatomy, prompt: Prompt, masked: dict[int, Tensor]) -> Iterator[tuple[str, float]]:
-    """What was compared, at which cut, and the largest difference.
-
-    Args:
-        model: the model.
-        parts: its parts.
-        prompt: the prompt.
-        masked: by cut, what `taskpoint.engine.checks.compare.run_masked` gives.
-    """
+    """What was compared, at which cut, and the largest difference; `masked` is by cut what `run_masked` gives."""
     for cut, reference in masked.items():
         if generates(model):
             plan = CutPlan(parts.num_layers, cut, prompt.drop)
-            gone = _generated(model, prompt, cut_layers(parts, plan))
-            hidden = _generated(model, prompt, mask_context(model, cut, prompt.drop))
-            for turn in range(len(gone)):
-                yield f"turn {turn + 1} of generate at cut {cut}", float((gone[turn] - hidden[turn]).abs().max())
+            by_cut = _generated(model, prompt, cut_layers(parts, plan))
+            by_masks = _generated(model, prompt, mask_context(model, cut, prompt.drop))
+            for turn in range(len(by_cut)):
+                yield f"turn {turn + 1} of generate at cut {cut}", float((by_cut[turn] - by_masks[turn]).abs().max())
         if prompt.mask is None and not bool(prompt.drop[:, -_QUERY:].any()):
             yield f"a compiled prompt at cut {cut}", _compiled(model, prompt, cut, reference)
 
@@ -49,12 +42,7 @@ def takes_by_other_names(model: nn.Module, prompt: Prompt, rounding: float) -> s
     """Why the engine cannot hand padding or positions to the model; None where it can.
 
     A forward that has another name for them may swallow those that it is given, under a cut and under masks alike;
-    `generate` knows the names.
-
-    Args:
-        model: the model.
-        prompt: the prompt.
-        rounding: largest difference, as a share of the largest logit.
+    `generate` knows the names. `rounding` is the largest difference, as a share of the largest logit.
     """
     lacking = [name for name in ("attention_mask", "position_ids") if not accepts(model, name)]
     if not lacking or not generates(model):

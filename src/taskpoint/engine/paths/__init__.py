@@ -1,1 +1,1 @@
-"""The two ways to hide tokens, masks and removal; every cut at once; contexts that are read once."""
+"""The two ways to hide tokens, present rows only and masks; every cut at once; contexts that are read once."""

@@ -28,7 +28,7 @@ class SweepSize:
     """What decides the memory of one row of a sweep, in tokens.
 
     Attributes:
-        tokens: prompt tokens that the base reads, T.
+        tokens: prompt tokens that the ordinary pass reads, T.
         present: largest number of present tokens of a row, P.
         new: answer tokens that are written for every cut; 0 in a sweep of logits.
         places: positions whose logits are wanted for every cut.
@@ -43,7 +43,7 @@ class SweepSize:
 def rows_at_once(parts: Anatomy, size: SweepSize) -> int:
     """How many rows of a sweep free memory holds; at least 1.
 
-    The estimate counts what grows with rows: keys and values of the base and of all variants, the widest intermediate
+    Counted is what grows with rows: keys and values of the ordinary pass and of all variants, the widest intermediate
     results of a layer, and logits in float32.
     """
     layers, cuts = parts.num_layers, parts.num_layers + 1
@@ -61,18 +61,9 @@ def rows_at_once(parts: Anatomy, size: SweepSize) -> int:
 
 
 def in_batches(rows: int, at_once: int, run: Callable[[slice], Tensor]) -> list[Tensor]:
-    """Runs all rows, some at once; where memory ends, half as many, and nothing that is done is done again.
+    """Runs all rows, `at_once` to begin with; where memory ends, half as many, and nothing that is done is done again.
 
-    Args:
-        rows: number of rows, B.
-        at_once: rows to begin with.
-        run: gives the result of some rows.
-
-    Returns:
-        The results, in the order of the rows.
-
-    Raises:
-        ModelError: memory does not hold even one row.
+    Where it does not hold even one row, it raises a ModelError.
     """
     done: list[Tensor] = []
     start, size = 0, min(rows, at_once)
@@ -100,5 +91,5 @@ def in_batches(rows: int, at_once: int, run: Callable[[slice], Tensor]) -> list[
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """On the CPU torch raises a plain RuntimeError, told by its words."""
+    """On the CPU torch raises a plain RuntimeError, known by its message."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -1,9 +1,9 @@
-"""The hooks of a sweep: every cut rides along in one forward call.
+"""The hooks of a sweep: every cut in one forward call.
 
-The base rows run through all layers inside the model's own forward. At layer i the variant r = i starts as a copy of
-the base's present tokens, and all started variants go through layer i together; after the last layer they come back in
-the token axis, so that the model's own norm and head serve all of them. The cost grows with N/2 times the present
-tokens, not with N times the prompt.
+The ordinary pass, the base, runs through all layers inside the model's own forward. At layer i the variant r = i starts
+as a copy of its present tokens, and all started variants go through layer i together; after the last layer they come
+back in the token axis, so that the model's own norm and head serve all of them. The cost grows with N/2 times the
+present tokens, not with N times the prompt.
 
 Shapes: B batch, T tokens, P present tokens, V started variants, C cuts (N + 1), D width, N layers, r cut.
 """
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from taskpoint.engine.calls.arguments import ROWLESS, LayerCall, Sight, first_tensor, like_output, read_call
 from taskpoint.engine.calls.forward import hooked, under_cut
+from taskpoint.engine.calls.memo import Memo
 from taskpoint.engine.paths.sweep_context import SweepContext
 from taskpoint.engine.plan import Present, present_tokens
 from taskpoint.errors import PlanError
@@ -38,7 +39,7 @@ def logits_of_every_cut(
     skip: bool = False,
     context: SweepContext | None = None,
 ) -> Float[Tensor, "B cuts last vocab"]:
-    """One pass in which every cut rides along; arguments as for `sweep_last_logits`."""
+    """Every cut in one pass; arguments as for `sweep_last_logits`."""
     cuts = parts.num_layers + 1
     input_ids, drop, attention_mask = room_for(cuts * last, input_ids, drop, attention_mask)
     keep = ~drop if attention_mask is None else ~drop & attention_mask.bool()
@@ -47,8 +48,8 @@ def logits_of_every_cut(
             logits: Tensor = model(input_ids, **inputs_for(model, attention_mask, cuts * last)).logits
     else:
         caches = context.caches()
-        riding = EveryCut(parts, keep, last, skip, {caches.base: caches.own}, context)
-        with riding.hooks(), caches.attention(parts):
+        every_cut = EveryCut(parts, keep, last, skip, {caches.base: caches.own}, context)
+        with every_cut.hooks(), caches.attention(parts):
             named = context.inputs_for(model, attention_mask, input_ids.shape, cuts * last)
             logits = model(input_ids, **named | with_cache(model, caches.base) | {"use_cache": True}).logits
     return logits[:, -cuts * last :].view(logits.shape[0], cuts, last, -1)
@@ -73,7 +74,7 @@ def other_caches(named: dict[str, Any], caches: Mapping[Any, Any]) -> dict[str, 
 
 
 def stored_keys(present: Present, context: SweepContext | None) -> tuple[Tensor, Tensor | None]:
-    """Positions of the keys that a cut layer holds after the prompt, and which of them nobody may look at."""
+    """Positions of the keys that a cut layer holds after the prompt, and which of them are fillers. [1|B, S] each."""
     if context is None:
         return present.index, present.filler
     index = present.index + context.length  # [1|B, P]
@@ -88,9 +89,8 @@ class Repeated:
     """Arguments of one layer call, repeated for the variants; repeated once and sliced, because layers share them."""
 
     def __init__(self, variants: int, rows: int) -> None:
-        """Prepares for at most that many variants of a batch of so many rows."""
         self._variants, self._rows = variants, rows
-        self._made: dict[int, tuple[Tensor, Tensor]] = {}
+        self._made: Memo[Tensor] = Memo()
 
     def take(self, named: dict[str, Any], variants: int) -> dict[str, Any]:
         """The arguments for a number of variants, one after the other in the first axis."""
@@ -103,13 +103,12 @@ class Repeated:
             return value
         if value.shape[0] == 1:  # one row serves all, but some families insist on a mask for each
             return value.expand(variants * self._rows, -1, -1, -1) if value.ndim == 4 else value
-        if id(value) not in self._made:
-            self._made[id(value)] = (value, value.repeat(self._variants, *[1] * (value.ndim - 1)))
-        return self._made[id(value)][1][: variants * value.shape[0]]
+        repeated = self._made.get((value,), lambda: value.repeat(self._variants, *[1] * (value.ndim - 1)))
+        return repeated[: variants * value.shape[0]]
 
 
 class EveryCut:
-    """One forward call in which all variants ride along."""
+    """One forward call that computes all variants."""
 
     def __init__(
         self,
@@ -120,15 +119,10 @@ class EveryCut:
         caches: Mapping[Any, Any] | None = None,
         context: SweepContext | None = None,
     ) -> None:
-        """Prepares the call.
+        """Keeps some tokens of the prompt; the variants come back at the `last` positions (0: nowhere).
 
-        Args:
-            parts: the model's.
-            keep: True for the tokens of the prompt that stay. [B, T]
-            last: number of positions, from the end, at which the variants are given back; 0 gives nothing back.
-            skip: early exit instead of a cut.
-            caches: for the base's cache, the one of the variants.
-            context: what stands before the prompt and was read before.
+        `skip` is early exit instead of a cut; `caches` has the variants' cache by the base's; `context` stands
+        before the prompt and was read before.
         """
         self._parts, self._last, self._skip = parts, last, skip
         self._caches = caches or {}
@@ -138,7 +132,7 @@ class EveryCut:
         self._keys, self._filler = stored_keys(self._present, context)
         self._variants: Tensor | None = None  # [V * B, P, D], r = 0 first
         self._repeated = Repeated(parts.num_layers, keep.shape[0])
-        self._narrowed: dict[tuple[Any, ...], tuple[dict[str, Any], dict[str, Any]]] = {}
+        self._narrowed: Memo[dict[str, Any]] = Memo()
         self._inside = False
 
     @contextmanager
@@ -147,10 +141,10 @@ class EveryCut:
         with ExitStack() as stack:
             stack.enter_context(under_cut(self._parts))
             for index, layer in enumerate(self._parts.layers):
-                stack.enter_context(hooked(layer, after=self._ride(index)))
+                stack.enter_context(hooked(layer, after=self._continue(index)))
             yield
 
-    def _ride(self, index: int) -> Any:
+    def _continue(self, index: int) -> Any:
         def after(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
             if self._inside:
                 return None
@@ -172,13 +166,12 @@ class EveryCut:
         return after
 
     def _narrow(self, call: LayerCall, window: int | None) -> dict[str, Any]:
-        key = (window, *((name, id(value)) for name, value in call.named.items()))
-        if key not in self._narrowed:
+        def narrow() -> dict[str, Any]:
             hides = self._parts.facts.mask_hides
             sight = Sight(self._present, self._keys, self._filler, self._past, self._tokens, window, hides)
-            # The arguments are kept beside the result: an id is only unique as long as its object lives.
-            self._narrowed[key] = (call.named, sight.narrow(call))
-        return self._narrowed[key][1]
+            return sight.narrow(call)
+
+        return self._narrowed.get(call.named.values(), narrow, window, *call.named)
 
     def _give_back(self, output: Any) -> Any:
         """The last hidden states of all variants in the last places of the base's token axis."""

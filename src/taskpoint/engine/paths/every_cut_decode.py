@@ -1,8 +1,8 @@
 """The hooks of a decoded sweep: each prompt's variants are the N + 1 "tokens" of one forward call.
 
-Prefill is one call in which the variants ride along. In a step, at layer i, the variants r > i have seen everything
-below: they read one copy of the context's keys and values, told apart by a mask over the tokens that each of them has
-written. The variants r <= i read their own present tokens only, as rows of a second call of the same layer.
+Prefill computes all variants in one call. In a step, at layer i, the variants r > i have seen everything below: they
+read one copy of the context's keys and values, told apart by a mask over the tokens that each of them has written. The
+variants r <= i read their own present tokens only, as rows of a second call of the same layer.
 
 Shapes: B batch, T prompt tokens, P present tokens, C cuts (N + 1), V variants, S stored keys, D width, N layers, r cut.
 """
@@ -20,8 +20,9 @@ from torch import Tensor, nn
 
 from taskpoint.engine.calls.arguments import LayerCall, Sight, first_tensor, hide, like_output, read_call
 from taskpoint.engine.calls.forward import hooked, under_cut
+from taskpoint.engine.calls.memo import Memo
 from taskpoint.engine.paths.every_cut import EveryCut, Repeated, other_caches, room_for, stored_keys
-from taskpoint.engine.paths.shared_keys import Clock, RoomyLayer
+from taskpoint.engine.paths.shared_keys import CacheState, RoomyLayer
 from taskpoint.engine.paths.sweep_context import SweepCaches, SweepContext
 from taskpoint.engine.plan import Present, present_tokens
 from taskpoint.models.anatomy import Anatomy
@@ -31,10 +32,7 @@ from taskpoint.models.library import accepts, inputs_for, with_cache
 def can_decode_every_cut(model: nn.Module, parts: Anatomy, keys: int) -> bool:
     """Whether variants can stand side by side in the token axis: their places there must not be taken for positions.
 
-    Args:
-        model: the model.
-        parts: its parts.
-        keys: most keys that a layer will hold, which no window by cache index may cut short.
+    No window by cache index may cut short the `keys` that a layer will hold at most.
     """
     told = parts.layers_take("alibi") or parts.rows_share_bias
     windows = [w for w in map(parts.index_window, range(parts.num_layers)) if w is not None]
@@ -47,7 +45,7 @@ class Stored:
 
     Attributes:
         keys: position of every stored key. [1|B, P]
-        filler: True for keys that nobody may look at; None when there are none. [B, P]
+        filler: True for keys that only fill a row; None when there are none. [B, P]
         rows: rows of the batch, B.
         tokens: tokens of context and prompt, hidden ones counted.
     """
@@ -95,25 +93,20 @@ class EveryCutDecode:
 
     def prefill(self) -> Float[Tensor, "B cuts vocab"]:
         """Logits of the first answer token."""
-        riding = EveryCut(self._parts, self._keep, 1, self._skip, {self._caches.base: self._caches.own}, self._context)
+        every_cut = EveryCut(
+            self._parts, self._keep, 1, self._skip, {self._caches.base: self._caches.own}, self._context
+        )
         if self._context is None:
             named = inputs_for(self._model, self._mask, self._cuts)
         else:
             named = self._context.inputs_for(self._model, self._mask, self._input_ids.shape, self._cuts)
-        logits = self._call(riding, self._input_ids, named)
-        self._caches.clock.length += self._input_ids.shape[1]
+        logits = self._call(every_cut, self._input_ids, named)
+        self._caches.state.length += self._input_ids.shape[1]
         return logits[:, -self._cuts :]
 
     def step(self, tokens: Int[Tensor, "B cuts"]) -> Float[Tensor, "B cuts vocab"]:
-        """Logits after one more token of every variant.
-
-        Args:
-            tokens: the newest token of every variant. [B, C]
-
-        Returns:
-            Logits. [B, C, vocab]
-        """
-        rows, length = tokens.shape[0], self._caches.clock.length
+        """Logits after one more token of every variant, its newest."""
+        rows, length = tokens.shape[0], self._caches.state.length
         positions = torch.full((rows, 1), length, device=tokens.device)
         named: dict[str, Any] = {}
         if self._mask is not None:
@@ -126,7 +119,7 @@ class EveryCutDecode:
         caches = {self._caches.base: self._caches.own}
         step = _Step(self._parts, self._stored, self._written, self._skip, caches)
         logits = self._call(step, tokens, named)
-        self._caches.clock.length += 1
+        self._caches.state.length += 1
         self._written += 1
         return logits
 
@@ -153,9 +146,9 @@ class EveryCutDecode:
 
 def _caches(parts: Anatomy) -> SweepCaches:
     """Caches of a sweep without a context that was read before."""
-    clock = Clock()
-    base, own = ([RoomyLayer(clock) for _ in parts.layers] for _ in range(2))
-    return SweepCaches(clock, base, own)
+    state = CacheState()
+    base, own = ([RoomyLayer(state) for _ in parts.layers] for _ in range(2))
+    return SweepCaches(state, base, own)
 
 
 class _Step:
@@ -170,7 +163,7 @@ class _Step:
         keys = torch.cat([keys, self._new.expand(keys.shape[0], -1)], dim=1)  # [1|B, P + written + 1]
         filler = None if filler is None else torch.nn.functional.pad(filler, (0, written + 1))
         self._own_sight = self._sight(1, keys, filler)
-        self._own_named: dict[tuple[Any, ...], tuple[dict[str, Any], dict[str, Any]]] = {}
+        self._narrowed: Memo[dict[str, Any]] = Memo()
         self._repeated = Repeated(parts.num_layers, stored.rows)
         self._call: LayerCall | None = None
 
@@ -225,8 +218,4 @@ class _Step:
         return after
 
     def _narrow(self, call: LayerCall) -> dict[str, Any]:
-        key = tuple((name, id(value)) for name, value in call.named.items())
-        if key not in self._own_named:
-            # The arguments are kept beside the result: an id is only unique as long as its object lives.
-            self._own_named[key] = (call.named, self._own_sight.narrow(call))
-        return self._own_named[key][1]
+        return self._narrowed.get(call.named.values(), lambda: self._own_sight.narrow(call), *call.named)

@@ -36,11 +36,7 @@ class Ending:
 
 
 def _tokens(ends: Any) -> Tensor:
-    """End tokens as a tensor; none for None.
-
-    Raises:
-        PlanError: they are no tokens.
-    """
+    """End tokens as a tensor, none for None; a PlanError where they are no tokens."""
     listed = ends.reshape(-1).tolist() if isinstance(ends, Tensor) else ends
     listed = list(listed) if isinstance(listed, list | tuple | range) else [] if listed is None else [listed]
     try:
@@ -63,16 +59,9 @@ class Steps(Protocol):
 
 
 def write(first: Int[Tensor, "B ..."], steps: Steps, new: int, ending: Ending) -> Int[Tensor, "B ... new"]:
-    """Writes greedily until all answers have ended.
+    """Writes greedily, at most `new` tokens, until all answers have ended; `first` has the first token of each.
 
-    Args:
-        first: the first token of every answer. [B] or [B, C]
-        steps: reads the newest tokens.
-        new: longest answer.
-        ending: which tokens end an answer.
-
-    Returns:
-        Token ids, filled after the end of an answer. [B, new] or [B, C, new], `new` being the longest answer
+    [B] -> [B, longest], or [B, C] -> [B, C, longest], filled after the end of an answer.
     """
     tokens, ends = first, ending.tokens.to(first.device)
     rows = torch.arange(first.shape[0], device=first.device)
@@ -97,15 +86,7 @@ def write(first: Int[Tensor, "B ..."], steps: Steps, new: int, ending: Ending) -
 def greedy(
     model: nn.Module, input_ids: Int[Tensor, "B T"], mask: Int[Tensor, "B T"] | None, new: int, ending: Ending
 ) -> Int[Tensor, "B new"]:
-    """Plain greedy answers of a model under whatever cut it is in, without penalties of its generation config.
-
-    Args:
-        model: the model.
-        input_ids: the prompts, left-padded. [B, T]
-        mask: 1 for tokens, 0 for padding; None when there is none. [B, T]
-        new: longest answer.
-        ending: which tokens end an answer.
-    """
+    """Greedy answers of a model under whatever cut it is in, without penalties of its generation config."""
     steps = _Plain(model, mask)
     return write(steps.read(input_ids).argmax(-1), steps, new, ending)
 
@@ -140,10 +121,6 @@ class _Plain:
 
 
 def check_new(max_new_tokens: int) -> None:
-    """Refuses a longest answer that is none.
-
-    Raises:
-        PlanError: not a whole number of at least 1.
-    """
+    """Refuses, by a PlanError, a longest answer that is not a whole number of at least 1."""
     if isinstance(max_new_tokens, bool) or not isinstance(max_new_tokens, int) or not 1 <= max_new_tokens <= MOST:
         raise PlanError(f"max_new_tokens={shown(max_new_tokens)}; expected a whole number of at least 1, up to {MOST}")

@@ -17,28 +17,28 @@ from taskpoint.models.library import Cache, DynamicLayer, DynamicSlidingWindowLa
 
 
 @dataclass
-class Ledger:
-    """Which tokens the cut layers of one cache hold; one for all of them, because one cut treats them alike.
+class PresentKeys:
+    """Which keys the cut layers of one cache hold; one for all of them, because one cut treats them alike.
 
     Attributes:
-        length: tokens that the cache has seen, hidden ones counted.
-        keys: logical position of every stored key. [1|B, S]
-        filler: True for stored keys that nobody may look at; None when there are none. [B, S]
+        seen: tokens that the cache has seen, hidden ones counted.
+        positions: of every stored key in the text. [1|B, S]
+        filler: True for stored keys that only fill a row; None when there are none. [B, S]
     """
 
-    length: int = 0
-    keys: Tensor = field(default_factory=lambda: torch.zeros(1, 0, dtype=torch.long))
+    seen: int = 0
+    positions: Tensor = field(default_factory=lambda: torch.zeros(1, 0, dtype=torch.long))
     filler: Tensor | None = None
 
-    def after(self, call: Present, length: int) -> Ledger:
-        """The ledger once a call of `length` tokens, some of them present, has been stored."""
-        index = call.index + self.length  # [1|B, P]
-        keys, index = _same_rows(self.keys.to(index.device), index)
+    def after(self, call: Present, length: int) -> PresentKeys:
+        """The keys that are held once a call of `length` tokens, some of them present, has been stored."""
+        index = call.index + self.seen  # [1|B, P]
+        positions, index = _same_rows(self.positions.to(index.device), index)
         filler = None
         if self.filler is not None or call.filler is not None:
             rows = (self.filler if self.filler is not None else call.filler).shape[0]  # type: ignore[union-attr]
-            filler = torch.cat([_filler(self.filler, rows, keys), _filler(call.filler, rows, index)], dim=1)
-        return Ledger(self.length + length, torch.cat([keys, index], dim=1), filler)
+            filler = torch.cat([_filler(self.filler, rows, positions), _filler(call.filler, rows, index)], dim=1)
+        return PresentKeys(self.seen + length, torch.cat([positions, index], dim=1), filler)
 
 
 def _same_rows(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -53,16 +53,16 @@ def _filler(filler: Tensor | None, rows: int, like: Tensor) -> Tensor:
 
 
 @dataclass(eq=False)
-class Book:
+class CutCacheState:
     """What all cut layers of one cache share.
 
     Attributes:
-        ledger: what they hold.
-        open: a call under the cut is running; without one nothing may be stored, because nobody would narrow it.
+        keys: what they hold.
+        open: a call under the cut is running; without one nothing may be stored, because it would not be narrowed.
         storing: the tokens to store of a layer that runs for all of them; None while layers run for these alone.
     """
 
-    ledger: Ledger = field(default_factory=Ledger)
+    keys: PresentKeys = field(default_factory=PresentKeys)
     open: bool = False
     storing: Present | None = None
 
@@ -75,9 +75,9 @@ class PresentLayer(DynamicLayer):
 
     is_croppable = False
 
-    def __init__(self, book: Book, window: int | None) -> None:
+    def __init__(self, state: CutCacheState, window: int | None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.book = book
+        self.state = state
         # The library chooses the mask of a layer type by this flag; the mask itself then holds the window.
         self.is_sliding = window is not None
         # Counted in present tokens, these reach at least as far as the window does in positions.
@@ -88,31 +88,27 @@ class PresentLayer(DynamicLayer):
         return keys if self._remembered is None else min(keys, self._remembered)
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        """Stores the present tokens of the running call.
-
-        Raises:
-            PlanError: the cut is over.
-        """
-        if not self.book.open:
+        """Stores the present tokens of the running call; a PlanError where the cut is over."""
+        if not self.state.open:
             raise PlanError("the cache was filled under a cut that is over; continue inside cut_context, or anew")
         keys, values = super().update(key_states, value_states, *args, **kwargs)
         stored = keys, values
-        if self.book.storing is not None:
+        if self.state.storing is not None:
             stored = self._some(keys, key_states.shape[-2]), self._some(values, key_states.shape[-2])
         first = stored[0].shape[-2] - self.remembers(stored[0].shape[-2])
-        if first or self.book.storing is not None:
+        if first or self.state.storing is not None:
             self.keys, self.values = (part[..., first:, :] for part in stored)
         return keys, values
 
     def _some(self, states: Tensor, length: int) -> Tensor:
-        """Of the last `length` tokens those that the book says to store, behind all earlier ones. [B, H, S, D]."""
+        """Of the last `length` tokens those that are to be stored, behind all earlier ones. [B, H, S, D]."""
         before, new = states[..., :-length, :], states[..., -length:, :].transpose(1, 2)
-        present = self.book.storing
+        present = self.state.storing
         return states if present is None else torch.cat([before, present.take(new).transpose(1, 2)], dim=-2)
 
     def get_seq_length(self) -> int:
         """Tokens seen before the running call, hidden ones counted."""
-        return self.book.ledger.length
+        return self.state.keys.seen
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         """Number of keys, hidden ones counted, and the position of the first."""
@@ -123,10 +119,10 @@ class PresentLayer(DynamicLayer):
         # Not the library's reset, which in older versions writes zeros over the keys and keeps their number.
         self.keys = self.values = None
         self.is_initialized = False
-        self.book.ledger = Ledger()
+        self.state.keys = PresentKeys()
 
     def reorder_cache(self, beam_idx: Tensor) -> None:
-        """Moves the beams of a prompt; they share the prompt's row of the plan, so the ledger stays as it is."""
+        """Moves the beams of a prompt; they share the prompt's row of the plan, so the positions stay as they are."""
         if self.is_initialized:  # some families' upper layers read the keys of lower ones and store none
             super().reorder_cache(beam_idx)  # type: ignore[arg-type]
 
@@ -146,11 +142,7 @@ class PresentLayer(DynamicLayer):
 
 
 def check_cache(cache: Any) -> None:
-    """Refuses caches whose layers do more than to keep what they are given.
-
-    Raises:
-        PlanError: there is a cache, and it is static, quantised, recurrent, or none of the library's.
-    """
+    """Refuses, by a PlanError, caches of others, and layers that do more than to keep what they are given."""
     if cache is None:
         return
     known = (DynamicLayer, DynamicSlidingWindowLayer, PresentLayer)
@@ -162,8 +154,8 @@ def check_cache(cache: Any) -> None:
         )
 
 
-def book_of(cache: Any, num_layers: int, after: int) -> Book:
-    """The book of a cache, whose layers from `after` on are replaced by present layers at its first use.
+def prepare_cache(cache: Any, num_layers: int, after: int) -> CutCacheState:
+    """Replaces the layers of a cache from `after` on by present layers, at its first use; gives what these share.
 
     Raises:
         PlanError: the cache is not supported, holds tokens that came in outside the cut, or belongs to another cut.
@@ -176,21 +168,17 @@ def book_of(cache: Any, num_layers: int, after: int) -> Book:
             raise PlanError(
                 f"the cache was filled under a cut after layer {first}, not {after}; start with a new cache"
             )
-        return layer.book
+        return layer.state
     check_empty(cache)
-    book = Book()
+    state = CutCacheState()
     while len(cache.layers) < num_layers:
         cache.layers.append(DynamicLayer())
     for index in range(after, num_layers):
-        cache.layers[index] = PresentLayer(book, getattr(cache.layers[index], "sliding_window", None))
-    return book
+        cache.layers[index] = PresentLayer(state, getattr(cache.layers[index], "sliding_window", None))
+    return state
 
 
 def check_empty(cache: Cache) -> None:
-    """Refuses a cache that a cut would have to start with and that is not empty.
-
-    Raises:
-        PlanError: the cache holds tokens.
-    """
+    """Refuses, by a PlanError, a cache that holds tokens, where a cut would have to start with it."""
     if cache.get_seq_length() > 0:
         raise PlanError("the cache already holds tokens that were read outside this cut; start with a new cache")

@@ -1,7 +1,7 @@
 """Queries that continue a compiled context, and how such a context is read.
 
-Shapes: B queries, T tokens of the context, L tokens of one call, K key heads, S stored keys, D head size, N layers,
-r cut.
+Shapes: B queries, T tokens of the context, L tokens of one call, K key heads, S stored keys, D head size, N layers, r
+cut.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from torch import Tensor, nn
 
 from taskpoint.engine.calls.arguments import LayerCall, Sight, read_call
 from taskpoint.engine.calls.forward import hooked, under_cut
+from taskpoint.engine.calls.memo import Memo
 from taskpoint.engine.paths.cut_layers import cut_layers
-from taskpoint.engine.paths.shared_keys import Clock, SharedLayer, sharing
+from taskpoint.engine.paths.shared_keys import CacheState, SharedLayer, sharing
 from taskpoint.engine.paths.shared_keys_check import can_share_keys
 from taskpoint.engine.plan import CutPlan, Present
 from taskpoint.errors import PlanError
@@ -36,17 +37,14 @@ from taskpoint.models.others import hooked_by_others
 
 @dataclass(frozen=True, eq=False)
 class CompiledContext:
-    """A context that was read once, as queries see it.
+    """A context that was read once, as queries see it; a PlanError where its parts do not fit each other.
 
     Attributes:
         after: the cut r.
-        tokens: all tokens of the context. [T]
-        drop: True for those that layers r ... N-1 do not see. [T]
+        tokens: all tokens of the context.
+        drop: True for those that layers r ... N-1 do not see.
         keys: keys by layer; all T of them below the cut, those that are not dropped above it. [1, K, S, D] each
         values: values by layer. [1, K, S, D] each
-
-    Raises:
-        PlanError: the parts do not fit each other.
     """
 
     after: int
@@ -111,7 +109,7 @@ def read_compiled(model: nn.Module, tokens: Tensor, drop: Tensor, after: int) ->
 
 
 class Queries:
-    """Queries on their way: their own keys, beside the shared context."""
+    """Queries that are being read and answered: their own keys, beside the shared context."""
 
     def __init__(
         self, model: nn.Module, context: CompiledContext, input_ids: Tensor, attention_mask: Tensor | None
@@ -123,11 +121,11 @@ class Queries:
             )
         self._context, self._input_ids, self._own_mask = context, input_ids, attention_mask
         self._tokens = len(context.tokens)
-        self._clock = Clock(
+        self._state = CacheState(
             self._tokens, apart=can_share_keys(model) and not hooked_by_others(self._parts.layers.modules())
         )
         pairs = zip(context.keys, context.values, strict=True)
-        self._layers = [SharedLayer(self._clock, keys, values) for keys, values in pairs]
+        self._layers = [SharedLayer(self._state, keys, values) for keys, values in pairs]
         self._cache = Cache(layers=list(self._layers))
         self._kept = (~context.drop).nonzero()[:, 0]  # [S]
 
@@ -151,7 +149,7 @@ class Queries:
 
     def _call(self, ids: Tensor) -> Tensor:
         named: dict[str, Any] = with_cache(self._model, self._cache) | {"use_cache": True}
-        start, length = self._clock.length, ids.shape[1]
+        start, length = self._state.length, ids.shape[1]
         if self._own_mask is not None:
             named["attention_mask"] = torch.nn.functional.pad(self._own_mask, (self._tokens, 0), value=1)
         if accepts(self._model, "position_ids"):
@@ -162,11 +160,11 @@ class Queries:
         if accepts(self._model, "logits_to_keep"):
             named["logits_to_keep"] = 1
         narrowing = _Narrowing(self._parts, self._context.after, self._kept, self._tokens, start, length)
-        with narrowing.hooks(), sharing(self._parts, self._clock):
+        with narrowing.hooks(), sharing(self._parts, self._state):
             logits: Tensor = self._model(ids, **named).logits
         for layer in self._layers:
             layer.check()
-        self._clock.length += length
+        self._state.length += length
         return logits[:, -1]
 
 
@@ -179,11 +177,10 @@ class _Narrowing:
         keys = torch.cat([kept, torch.arange(tokens, start + length, device=kept.device)])[None]  # [1, S]
         self._plain = len(kept) == tokens
         self._sight = Sight(Present(place, None), keys, None, start, length, mask_hides=parts.facts.mask_hides)
-        self._narrowed: dict[tuple[Any, ...], tuple[dict[str, Any], dict[str, Any]]] = {}
+        self._narrowed: Memo[dict[str, Any]] = Memo()
 
     @contextmanager
     def hooks(self) -> Iterator[None]:
-        """Hooks the layers for the length of the block."""
         with ExitStack() as stack:
             stack.enter_context(under_cut(self._parts))
             if not self._plain:
@@ -201,8 +198,6 @@ class _Narrowing:
         return before
 
     def _narrow(self, call: LayerCall, window: int | None) -> dict[str, Any]:
-        key = (window, *((name, id(value)) for name, value in call.named.items()))
-        if key not in self._narrowed:
-            # The arguments are kept beside the result: an id is only unique as long as its object lives.
-            self._narrowed[key] = (call.named, replace(self._sight, window=window).narrow(call))
-        return self._narrowed[key][1]
+        return self._narrowed.get(
+            call.named.values(), lambda: replace(self._sight, window=window).narrow(call), window, *call.named
+        )

@@ -2,8 +2,8 @@
 
 It is what the fast path is tested against, and what is used where the fast path cannot be.
 
-Shapes: B batch, T tokens of the prompt, L tokens of one forward call, K keys as the library counts them, N layers,
-r cut.
+Shapes: B batch, T tokens of the prompt, L tokens of one forward call, K keys as the library counts them, N layers, r
+cut.
 """
 
 from __future__ import annotations
@@ -33,21 +33,9 @@ from taskpoint.models.library import cache_in, inputs_for
 def mask_context(model: nn.Module, after: int, drop: Bool[Tensor, "B T"]) -> Iterator[nn.Module]:
     """Hides the dropped tokens from every other token in the layers from `after` on, by attention masks alone.
 
-    Same meaning as `cut_context`, at the full cost of the model (paper A, section 2: layer-from context masking). A
-    dropped token still sees itself, so no row of attention is ever fully masked.
-
-    Args:
-        model: any transformers decoder with a language-model head.
-        after: the cut r.
-        drop: True for the tokens of the prompt that are hidden. [B, T]
-
-    Yields:
-        The same model.
-
-    Raises:
-        PlanError: `after` or `drop` do not fit, the model is already under a cut, the cache is not supported, or
-            dropout is on.
-        ModelError: the layers take a mask of a form that is not known.
+    Same meaning, arguments and errors as `cut_context`, at the full cost of the model (Sia, Mueller, Duh, *Where does
+    In-context Learning Happen in Large Language Models?*, section 2: layer-from context masking). A dropped token still
+    sees itself, so no row of attention is ever fully masked. A mask of a form that is not known is a ModelError.
     """
     parts = anatomy(model)
     plan = CutPlan(parts.num_layers, after, drop)
@@ -68,7 +56,6 @@ class _Masks:
 
     @contextmanager
     def hooks(self) -> Iterator[None]:
-        """Hooks the layers that hide, for the length of the block."""
         with ExitStack() as stack:
             stack.enter_context(hooked_eagerly(self._parts.decoder, before=self.begin, after=self.end))
             for index in range(self._plan.after, self._parts.num_layers):
@@ -76,7 +63,6 @@ class _Masks:
             yield
 
     def begin(self, decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """Notes the arguments of a decoder call."""
         check_cache(cache_in(kwargs))  # first: a static cache also comes with a mask of another form
         call = read_decoder_call(decoder, self._parts.config, args, kwargs)
         if call.cache is not None:
@@ -90,11 +76,10 @@ class _Masks:
         return call.args, call.kwargs
 
     def end(self, decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        """Forgets the call, and with it the cache."""
         self._here.call = None
 
     def at(self, index: int) -> Any:
-        """The hook of a layer that hides."""
+        """The hook of layer `index`, which hides."""
 
         def before(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
             running: tuple[DecoderCall, int] | None = getattr(self._here, "call", None)

@@ -20,6 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from taskpoint.engine.calls.memo import Memo
 from taskpoint.errors import ModelError
 from taskpoint.models.anatomy import Anatomy
 from taskpoint.models.library import (
@@ -38,8 +39,8 @@ _MOST_SCORES = 2**26
 
 
 @dataclass(eq=False)
-class Clock:
-    """What the layers of one cache share: tokens seen, whether attention can take keys apart, and what masks say.
+class CacheState:
+    """What the layers of one cache share.
 
     Attributes:
         length: tokens before the running call, hidden ones counted.
@@ -50,17 +51,11 @@ class Clock:
     apart: bool = False
 
     def __post_init__(self) -> None:
-        self._seen: dict[tuple[int, int], tuple[Tensor, bool]] = {}
+        self._all_seen: Memo[bool] = Memo()
 
     def all_seen(self, mask: Tensor, keys: int) -> bool:
         """Whether every query sees each of the first `keys` keys; asked once of a mask that layers share."""
-        if (id(mask), keys) not in self._seen:
-            if len(self._seen) > 16:  # masks of earlier calls
-                self._seen.clear()
-            seen = bool(_is_seen(mask[..., :keys]).all())
-            # The mask is kept beside the answer: an id is only unique as long as its object lives.
-            self._seen[id(mask), keys] = (mask, seen)
-        return self._seen[id(mask), keys][1]
+        return self._all_seen.get((mask,), lambda: bool(_is_seen(mask[..., :keys]).all()), keys)
 
 
 class RoomyLayer(DynamicLayer):
@@ -69,9 +64,9 @@ class RoomyLayer(DynamicLayer):
     The library's layer copies everything at every token; a decoded sweep would pay that for each variant.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, state: CacheState) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.clock = clock
+        self.state = state
         self._room: tuple[Tensor, Tensor] | None = None
         self._used = 0
 
@@ -104,38 +99,30 @@ class RoomyLayer(DynamicLayer):
             self.keys, self.values = (part[..., : self._used, :] for part in self._room)
 
     def check(self) -> None:
-        """Refuses that a part of the keys was passed over; here there is none."""
+        """Does nothing: no keys stand apart, so none can be passed over."""
 
     def get_seq_length(self) -> int:
         """Tokens seen before the running call, hidden ones counted."""
-        return self.clock.length
+        return self.state.length
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         """Number of keys, hidden ones counted, and the position of the first."""
-        return self.clock.length + query_length, 0
+        return self.state.length + query_length, 0
 
 
 class SharedLayer(RoomyLayer):
-    """A cache layer whose rows share a context.
+    """A cache layer whose rows share a context: its keys and values. [R, K, S, D] each."""
 
-    Attributes:
-        context: keys and values of the contexts. [R, K, S, D] each
-    """
-
-    def __init__(self, clock: Clock, keys: Tensor, values: Tensor) -> None:
-        super().__init__(clock)
+    def __init__(self, state: CacheState, keys: Tensor, values: Tensor) -> None:
+        super().__init__(state)
         self.context = (keys, values)
         self.waiting = False
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        """Adds a call's keys and values; gives back the own ones, marked, or all of them joined.
-
-        Raises:
-            ModelError: the layer's attention before this call did not read the shared keys.
-        """
+        """Adds a call's keys and values; gives back the own ones, marked, or all of them joined."""
         self.check()
         own = super().update(key_states, value_states)
-        if self.clock.apart:
+        if self.state.apart:
             own[0].taskpoint_shared = self  # type: ignore[attr-defined]
             self.waiting = True
             return own
@@ -147,19 +134,15 @@ class SharedLayer(RoomyLayer):
         return joined[0], joined[1]
 
     def check(self) -> None:
-        """Refuses that own keys alone were attended to.
-
-        Raises:
-            ModelError: the layer's attention did not read the shared keys.
-        """
+        """Refuses, by a ModelError, attention that read own keys alone."""
         if self.waiting:
             raise ModelError("a layer's attention passed the shared context over; this family cannot share a context")
 
 
 @contextmanager
-def sharing(parts: Anatomy, clock: Clock) -> Iterator[None]:
-    """Lets the layers attend to shared keys apart, for the length of the block, where the clock says so."""
-    if not clock.apart:
+def sharing(parts: Anatomy, state: CacheState) -> Iterator[None]:
+    """Lets the layers attend to shared keys apart, for the length of the block, where the cache says so."""
+    if not state.apart:
         yield
         return
     AttentionInterface.register(ATTENTION, shared_attention)
@@ -198,22 +181,12 @@ def shared_attention(
     s_aux: Tensor | None = None,
     **kwargs: Any,
 ) -> tuple[Float[Tensor, "B L H E"], None]:
-    """Attention in the form of the library's interface, over shared and own keys.
+    """Attention in the form of the library's interface, over shared and own keys; gives no weights.
 
-    Args:
-        module: the attention module.
-        query: queries. [B, H, L, D]
-        key: own keys, marked with the cache layer that holds the shared ones. [B, K, O, D]
-        value: own values. [B, K, O, E]
-        attention_mask: boolean or additive, over shared keys, then own ones; None: all shared keys are seen, own ones
-            causally. [1|B, 1|H, L, S + O]
-        scaling: of the scores; None for one over the root of D.
-        softcap: bound of the scores (Gemma 2), None for none.
-        s_aux: a score for attending to nothing, by head (GPT-OSS). [H]
-        kwargs: what the library passes besides; windows are in the mask already.
-
-    Returns:
-        What the heads read, and no weights. [B, L, H, E]
+    `key` is marked with the cache layer that holds the shared keys. The mask, boolean or additive, is over these, then
+    over own keys [1|B, 1|H, L, S + O]; with None all shared keys are seen, own ones causally. `scaling` is by default
+    one over the root of D; `softcap` bounds scores (Gemma 2); `s_aux` has by head the score for attending to nothing
+    (GPT-OSS). Windows are in the mask already.
 
     Raises:
         ModelError: a bias on positions is passed, which is not supported.
@@ -221,18 +194,18 @@ def shared_attention(
     if kwargs.get("position_bias") is not None:
         raise ModelError("attention with a bias on positions cannot share a context")
     layer: SharedLayer | None = getattr(key, "taskpoint_shared", None)
-    scores = Scores(scaling if scaling is not None else query.shape[-1] ** -0.5, softcap, s_aux)
+    attention = SharedAttention(scaling if scaling is not None else query.shape[-1] ** -0.5, softcap, s_aux)
     if layer is None:
-        read = scores.read(query, key, value, attention_mask)
+        read = attention.read(query, key, value, attention_mask)
     else:
         layer.waiting = False
-        read = scores.read_shared(query, key, value, attention_mask, layer)
+        read = attention.read_shared(query, key, value, attention_mask, layer)
     return read.transpose(1, 2), None
 
 
 @dataclass(frozen=True, eq=False)
-class Scores:
-    """How queries and keys become weights; arguments as for `shared_attention`."""
+class SharedAttention:
+    """How queries and keys become weights; attributes as for `shared_attention`."""
 
     scaling: float
     softcap: float | None
@@ -260,7 +233,7 @@ class Scores:
         own = _causal(query, key.shape[2]) if mask is None and query.shape[2] > 1 else None
         if mask is not None:
             own = mask[..., shared:]
-            hidden = None if layer.clock.all_seen(mask, shared) else mask[..., :shared]
+            hidden = None if layer.state.all_seen(mask, shared) else mask[..., :shared]
         read, lse = self._part(query, key, value, own)
         together = query.unflatten(0, (contexts, rows)).transpose(1, 2)  # [R, H, B/R, L, D]
         if hidden is not None:

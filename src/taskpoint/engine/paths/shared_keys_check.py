@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from taskpoint.engine.calls.pristine import FAILURES, pristine
-from taskpoint.engine.paths.shared_keys import Clock, SharedLayer, sharing
+from taskpoint.engine.paths.shared_keys import CacheState, SharedLayer, sharing
 from taskpoint.models.anatomy import Anatomy, anatomy
 from taskpoint.models.library import Cache, DynamicLayer, accepts, uses_attention_interface, with_cache
 
@@ -53,10 +53,10 @@ def _read(model: nn.Module, parts: Anatomy, apart: bool) -> Tensor:
     ids = torch.randint(weight.shape[0], (3, _SHARED), generator=random).to(weight.device)
     context: list[Any] = [DynamicLayer() for _ in parts.layers]
     model(ids[:1], **with_cache(model, Cache(layers=context)), use_cache=True)
-    clock = Clock(_SHARED, apart)
-    shared = [SharedLayer(clock, layer.keys, layer.values) for layer in context]
+    state = CacheState(_SHARED, apart)
+    shared = [SharedLayer(state, layer.keys, layer.values) for layer in context]
     named = {"position_ids": torch.arange(_SHARED, _SHARED + _OWN, device=ids.device).expand(2, -1)}
-    with sharing(parts, clock):
+    with sharing(parts, state):
         read: Tensor = model(
             ids[1:, :_OWN],
             **with_cache(model, Cache(layers=list(shared))),

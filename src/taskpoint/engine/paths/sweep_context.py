@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
-from taskpoint.engine.paths.shared_keys import Clock, RoomyLayer, SharedLayer, sharing
+from taskpoint.engine.paths.shared_keys import CacheState, RoomyLayer, SharedLayer, sharing
 from taskpoint.models.anatomy import Anatomy
 from taskpoint.models.library import Cache, accepts, inputs_for, true_positions
 
@@ -31,8 +31,8 @@ class SweepContext:
     """A context as the sweeps of its queries need it; made by `read_context`.
 
     Attributes:
-        tokens: its tokens. [T]
-        drop: True for those that are hidden above a cut. [T]
+        tokens: its tokens.
+        drop: True for those that are hidden above a cut.
         base: by layer, keys and values of all tokens; None where rows cannot share them on this model, so that sweeps
             read the context with each row.
         own: by layer, keys and values of the kept tokens under each cut that has begun there. [R, K, P, D] each
@@ -55,23 +55,16 @@ class SweepContext:
 
     def caches(self) -> SweepCaches:
         """New caches for rows that continue the context."""
-        clock = Clock(self.length, apart=True)
+        state = CacheState(self.length, apart=True)
         base, own = self.base or (), self.own or ()
         return SweepCaches(
-            clock, [SharedLayer(clock, *keys) for keys in base], [SharedLayer(clock, *keys) for keys in own]
+            state, [SharedLayer(state, *keys) for keys in base], [SharedLayer(state, *keys) for keys in own]
         )
 
     def inputs_for(
         self, model: nn.Module, attention_mask: Tensor | None, shape: torch.Size, last: int
     ) -> dict[str, Any]:
-        """Arguments of a call whose tokens follow the context.
-
-        Args:
-            model: the model that is to be called.
-            attention_mask: of the tokens of the call. [B, L]
-            shape: B and L.
-            last: number of positions, from the end, whose logits are wanted.
-        """
+        """Arguments of a call, [B, L] = `shape`, that follows the context; others as for the library's `inputs_for`."""
         named = inputs_for(model, None, last)
         if attention_mask is not None:
             named["attention_mask"] = torch.nn.functional.pad(attention_mask, (self.length, 0), value=1)
@@ -95,17 +88,17 @@ class SweepContext:
 
 
 class SweepCaches:
-    """The caches of one sweep: the base's, and the one of all variants."""
+    """The caches of one sweep: the ordinary pass's (base), and the one of all variants (own)."""
 
-    def __init__(self, clock: Clock, base_layers: Sequence[RoomyLayer], own_layers: Sequence[RoomyLayer]) -> None:
-        self.clock = clock
+    def __init__(self, state: CacheState, base_layers: Sequence[RoomyLayer], own_layers: Sequence[RoomyLayer]) -> None:
+        self.state = state
         self.base_layers, self.own_layers = tuple(base_layers), tuple(own_layers)
         self.base, self.own = Cache(layers=list(base_layers)), Cache(layers=list(own_layers))
 
     @contextmanager
     def attention(self, parts: Anatomy) -> Iterator[None]:
         """Lets the layers read a shared context apart for the length of the block, and makes sure that they did."""
-        with sharing(parts, self.clock):
+        with sharing(parts, self.state):
             yield
         for layer in (*self.base_layers, *self.own_layers):
             layer.check()
