@@ -244,35 +244,6 @@ def interval(
     return percentile_interval(float(statistic.observed(values)[0]), replicates, level=level)
 
 
-def paired_difference(
-    a: Real[np.ndarray, "S I"],
-    b: Real[np.ndarray, "S I"],
-    *,
-    resamples: int = 2000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> Interval:
-    """Mean of a minus b, paired by seed and item, with its interval; `a` is significantly higher when `low` > 0.
-
-    Args:
-        a: One score per seed and item.
-        b: Scores of the same items under the same seeds.
-        resamples: Number of replicates.
-        level: Confidence level, between 0 and 1.
-        seed: Start of the random numbers.
-
-    Returns:
-        Mean difference and interval, unit of the scores.
-
-    Raises:
-        SettingError: Different shapes; scores that are empty, NaN or infinite; `resamples` or `level` out of range.
-    """
-    if np.shape(a) != np.shape(b):
-        raise SettingError(f"a paired difference needs the same seeds and items, found {np.shape(a)} and {np.shape(b)}")
-    difference = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
-    return interval(difference, resamples=resamples, level=level, seed=seed)
-
-
 def stable_mean(scores: Float[np.ndarray, "V S I"]) -> Float[np.ndarray, " V"]:
     """Mean of each variant, exact for a constant one.
 

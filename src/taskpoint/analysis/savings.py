@@ -8,8 +8,6 @@ from taskpoint.analysis.cost import prefill_cost
 from taskpoint.analysis.shape import ModelShape
 from taskpoint.errors import SettingError
 
-__all__ = ["ModelShape", "Saving", "kv_elements", "paper_saving", "prompt_flops", "saving"]
-
 
 @dataclass(frozen=True)
 class Saving:
@@ -92,13 +90,3 @@ def paper_saving(num_layers: int, cut: int, shots: int) -> float:
     if shots < 0:
         raise SettingError(f"shots must be at least 0, found {shots}")
     return (num_layers - cut) / num_layers * shots / (shots + 1)
-
-
-def prompt_flops(shape: ModelShape, tokens: int, hidden: int = 0, cut: int | None = None) -> int:
-    """Floating-point operations of reading one prompt; arguments, conventions and errors of `prefill_cost`."""
-    return prefill_cost(shape, tokens, hidden, cut).flops
-
-
-def kv_elements(shape: ModelShape, tokens: int, hidden: int = 0, cut: int | None = None) -> int:
-    """Elements of keys and values that a prompt leaves in the cache; arguments and errors of `prefill_cost`."""
-    return prefill_cost(shape, tokens, hidden, cut, dtype="int8").kv_bytes

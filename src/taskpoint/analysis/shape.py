@@ -208,15 +208,3 @@ class ModelShape:
     def router_weights(self, layer: int) -> int:
         """Elements of the matrices of a mixture that choose and weigh experts; 0 for a dense MLP."""
         return self.width * (self.experts + self.shared_gate) if self.is_mixture(layer) else 0
-
-    def weights(self, layer: int) -> int:
-        """Number of elements of all weight matrices of `layer`: projections, MLP or all experts and their router."""
-        return self._attention_weights + self.mlp_weights(layer, self.experts) + self.router_weights(layer)
-
-    def weights_per_token(self, layer: int) -> int:
-        """Number of elements of the weight matrices of `layer` that one token is multiplied with when it is read."""
-        return self._attention_weights + self.mlp_weights(layer) + self.router_weights(layer)
-
-    @property
-    def _attention_weights(self) -> int:
-        return self.projection_weights + self.expansion_weights

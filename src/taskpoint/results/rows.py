@@ -159,7 +159,6 @@ class Layout:
 
 ITEMS = Layout(Row, ("model", "task", "condition", "shots", "seed", "cut", "item"))
 """Rows of experiments that ask a model for answers."""
-COLUMNS, SORTED_BY, DTYPES, table = ITEMS.columns, ITEMS.sorted_by, ITEMS.dtypes, ITEMS.table
 
 
 def cell_key(condition: str, shots: int, seed: int, part: int = 0) -> str:

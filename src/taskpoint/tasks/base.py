@@ -118,11 +118,6 @@ class Task(ABC):
 
     @property
     @abstractmethod
-    def has_instruction(self) -> bool:
-        """Whether every item can be asked with an instruction."""
-
-    @property
-    @abstractmethod
     def has_answers(self) -> bool:
         """Whether every item has an accepted answer, so that it can be scored."""
 

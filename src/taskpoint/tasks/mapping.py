@@ -211,11 +211,6 @@ class MappingTask(Task):
         return min(pool.max_shots for pool in self._pools.values())
 
     @property
-    def has_instruction(self) -> bool:
-        """Whether every sub-task has an instruction."""
-        return all(subtask.instruction is not None for subtask in self.subtasks)
-
-    @property
     def has_answers(self) -> bool:
         """True: every pair has an answer."""
         return True

@@ -145,11 +145,6 @@ class OwnTask(Task):
         return min(len(prompt.content.examples) for prompt in self._prompts.values())
 
     @property
-    def has_instruction(self) -> bool:
-        """Whether every prompt has an instruction."""
-        return all(prompt.content.instruction is not None for prompt in self._prompts.values())
-
-    @property
     def has_answers(self) -> bool:
         """Whether every prompt has an accepted answer."""
         return all(prompt.item.answers for prompt in self._prompts.values())
