@@ -58,9 +58,8 @@ class Anatomy:
 
     @property
     def max_positions(self) -> int | None:
-        """Tokens that the model was made for; None where its config does not say."""
-        found = (getattr(self.config, name, None) for name in _MAX_POSITIONS)
-        return next((value for value in found if isinstance(value, int) and value > 0), None)
+        """As `max_positions`."""
+        return max_positions(self.config)
 
     @property
     def rows_share_bias(self) -> bool:
@@ -78,6 +77,12 @@ class Anatomy:
             return None
         kinds = getattr(self.config, facts.index_window_types) if facts.index_window_types is not None else None
         return int(getattr(self.config, facts.index_window)) if kinds is None or kinds[layer] == "local" else None
+
+
+def max_positions(config: Any) -> int | None:
+    """Largest number of tokens that a model of this text config was made for; None where the config names none."""
+    found = (getattr(config, name, None) for name in _MAX_POSITIONS)
+    return next((value for value in found if isinstance(value, int) and value > 0), None)
 
 
 def anatomy(model: nn.Module) -> Anatomy:

@@ -14,7 +14,7 @@ import transformers
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from taskpoint.errors import ModelError, SettingError
-from taskpoint.models.anatomy import anatomy
+from taskpoint.models.anatomy import anatomy, max_positions
 from taskpoint.models.bundled import DEFAULT, bundled_models
 from taskpoint.models.device import usable_device
 from taskpoint.models.files.quiet import without_bars
@@ -65,8 +65,7 @@ class LanguageModel:
     @property
     def max_positions(self) -> int | None:
         """Largest number of tokens that the model was made for; None where its config names none."""
-        found = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        return None if found is None else int(found)
+        return max_positions(self.model.config.get_text_config())
 
 
 def load(

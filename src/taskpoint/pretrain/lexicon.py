@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from taskpoint.pretrain.data import Mixture
 from taskpoint.pretrain.lexicon_card import lexicon_card
 from taskpoint.pretrain.lexicon_result import LexiconResult
 from taskpoint.pretrain.ship import MODEL, ship, writing
+from taskpoint.progress import Progress
 from taskpoint.prompts.template import template
 from taskpoint.results.folder import RunFolder
 from taskpoint.settings import place
@@ -25,7 +25,7 @@ from taskpoint.tasks.lexicon import subtasks
 from taskpoint.tasks.mapping import MappingTask, Subtask
 from taskpoint.training.recipe import Recipe
 from taskpoint.training.tokenizer import suite_texts, train_tokenizer
-from taskpoint.training.trainer import Progress, train
+from taskpoint.training.trainer import train
 
 # Plain templates with a stop text; the first is the one that the task suite uses by itself.
 _TEMPLATES = ("qa", "arrow", "colon")
@@ -102,17 +102,12 @@ class PretrainLexicon(Recipe):
         return Mixture(taught, templates, self.shots, self.instruction_share, self.other_share)
 
 
-def run(
-    config: PretrainLexicon,
-    progress: Progress | None = None,
-    measuring: Callable[[int, int], None] | None = None,
-) -> LexiconResult:
+def run(config: PretrainLexicon, progress: Progress | None = None) -> LexiconResult:
     """Train, export and measure the model; a run that was killed anywhere goes on in the same folder.
 
     Args:
         config: All settings.
-        progress: Called after each training step with steps done, steps in all, loss and accuracy.
-        measuring: Called after each form of prompt that was measured, with forms done and forms in all.
+        progress: Told after each training step, then after each form of prompt that was measured.
 
     Raises:
         RunFolderError: the folder holds another configuration, is in use, or is damaged.
@@ -142,7 +137,7 @@ def run(
                     mixture.templates[0],
                     per_subtask=config.measured,
                     seed=config.seed,
-                    progress=measuring,
+                    progress=progress,
                 )
                 weights = sum(weight.numel() for weight in model.parameters())
                 return LexiconResult(config.out / MODEL, done.steps, done.seconds, done.loss, weights, scores)

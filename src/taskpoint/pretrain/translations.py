@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from taskpoint.models.loading import LanguageModel
 from taskpoint.pretrain.accuracy import first_items, greedy_answers
+from taskpoint.progress import Progress
 from taskpoint.prompts.template import Template
 from taskpoint.tasks.base import Item
 from taskpoint.tasks.scores.bleu import corpus_bleu, corpus_chrf
@@ -158,7 +159,7 @@ def measured(
     shots: Sequence[int],
     per_direction: int,
     seed: int,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[tuple[TranslationScore, ...], tuple[ZeroShot, ...]]:
     """All that is told of a finished model: scores in every form, and what it does when nothing tells the task.
 
@@ -169,7 +170,7 @@ def measured(
         shots: Numbers of examples, each without and with the instruction.
         per_direction: Most queries of a direction.
         seed: Chooses the examples.
-        progress: Called with forms done and forms in all.
+        progress: Told after each form.
     """
     forms = [(count, instruction) for instruction in (False, True) for count in shots]
     scores: list[TranslationScore] = []
@@ -181,7 +182,7 @@ def measured(
             bare += [ZeroShot.of(task, each) for each in form if (each.shots, each.instruction) == (0, False)]
             done += 1
             if progress is not None:
-                progress(done, len(forms) * len(tasks))
+                progress(done, len(forms) * len(tasks), "measuring")
     return tuple(scores), tuple(bare)
 
 

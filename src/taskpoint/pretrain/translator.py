@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -22,6 +22,7 @@ from taskpoint.pretrain.ship import MODEL, load_quietly, ship, writing
 from taskpoint.pretrain.translations import mean_bleu, measured, translation_scores
 from taskpoint.pretrain.translator_card import translator_card
 from taskpoint.pretrain.translator_result import TranslatorResult
+from taskpoint.progress import Progress
 from taskpoint.prompts.template import template
 from taskpoint.results.folder import RunFolder
 from taskpoint.settings import place
@@ -30,7 +31,7 @@ from taskpoint.tasks.tatoeba import Corpus, corpora, tatoeba
 from taskpoint.training.history import History, log_spaced
 from taskpoint.training.recipe import Recipe
 from taskpoint.training.tokenizer import train_tokenizer
-from taskpoint.training.trainer import Progress, train
+from taskpoint.training.trainer import train
 
 SIZES: Mapping[str, Mapping[str, int | float]] = MappingProxyType(
     {
@@ -142,17 +143,12 @@ class PretrainTranslator(Recipe):
         )
 
 
-def run(
-    config: PretrainTranslator,
-    progress: Progress | None = None,
-    measuring: Callable[[int, int], None] | None = None,
-) -> TranslatorResult:
+def run(config: PretrainTranslator, progress: Progress | None = None) -> TranslatorResult:
     """Train, export and measure the model; a run that was killed anywhere goes on in the same folder.
 
     Args:
         config: All settings.
-        progress: Called after each training step with steps done, steps in all, loss and accuracy.
-        measuring: Called after each form of prompt that was measured, with forms done and forms in all.
+        progress: Told after each training step, then after each form of prompt that was measured.
 
     Raises:
         DataError: The sentences cannot be read.
@@ -184,7 +180,7 @@ def run(
                 shots=_SHOTS,
                 per_direction=config.measured,
                 seed=config.seed,
-                progress=measuring,
+                progress=progress,
             )
             weights = sum(weight.numel() for weight in model.parameters())
             return TranslatorResult(config.out / MODEL, done.steps, done.seconds, done.loss, weights, scores, bare)

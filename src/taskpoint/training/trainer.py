@@ -23,14 +23,12 @@ from transformers import PreTrainedModel
 
 from taskpoint.errors import RunFolderError, SettingError
 from taskpoint.models.anatomy import anatomy
+from taskpoint.progress import Progress
 from taskpoint.results.atomic import sync_folder
 from taskpoint.settings import whole
 from taskpoint.training.sequences import TrainingBatch
 
 _MOST_STEPS = 100_000_000
-
-Progress = Callable[[int, int, float, float], None]
-"""Called after each step with: steps done, steps in all, loss (nats per taught token), accuracy of the last answers."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +120,7 @@ def train(
             count as one batch.
         settings: How to train.
         checkpoint: The file that is written and continued from.
-        progress: Called after each step.
+        progress: Told after each step, with loss and accuracy as its note.
         after: Called after each step, before a checkpoint is written; what it does may be done again by a run that was
             killed.
 
@@ -149,7 +147,7 @@ def train(
         if done.steps % settings.checkpoint_every == 0 or done.steps == settings.steps:
             _save(model, optimizers, done, checkpoint)
         if progress is not None:
-            progress(done.steps, settings.steps, loss, accuracy)
+            progress(done.steps, settings.steps, f"loss {loss:.3f}, right {accuracy:.0%}")
     model.eval()
     return done
 

@@ -45,12 +45,6 @@ class Subject:
         folder = Path(model.name).expanduser()
         return cls(model.model, folder.name if folder.is_dir() else model.name, model.revision)
 
-    @property
-    def positions(self) -> int | None:
-        """Largest number of tokens that the model was made for; None where its config names none."""
-        found = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        return None if found is None else int(found)
-
 
 def fitted(subject: Subject, config: BenchConfig) -> BenchConfig:
     """The configuration with cuts and contexts that suit the model.
@@ -58,7 +52,8 @@ def fitted(subject: Subject, config: BenchConfig) -> BenchConfig:
     Raises:
         SettingError: a cut that the model does not have, or more tokens than it has positions for.
     """
-    layers, positions = anatomy(subject.model).num_layers, subject.positions
+    parts = anatomy(subject.model)
+    layers, positions = parts.num_layers, parts.max_positions
     cuts = config.cuts
     if cuts is None:
         cuts = tuple(sorted({max(1, layers // 4), max(1, layers // 2), max(1, 3 * layers // 4), layers}))
