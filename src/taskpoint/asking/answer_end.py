@@ -12,7 +12,7 @@ from taskpoint.prompts.writing import Template
 from taskpoint.settings import shown
 
 
-class Endings:
+class AnswerEnd:
     """The ends of answers in one form: a model with a template.
 
     Attributes:

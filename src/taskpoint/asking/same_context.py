@@ -27,7 +27,7 @@ class Group:
     context: int
 
 
-def groups(prompts: Sequence[SegmentedPrompt], hidden: Sequence[Bool[np.ndarray, " _"]]) -> list[Group]:
+def grouped_by_context(prompts: Sequence[SegmentedPrompt], hidden: Sequence[Bool[np.ndarray, " _"]]) -> list[Group]:
     """Prompts with the same tokens before the query, where there are enough of them; all others in one group.
 
     Args:

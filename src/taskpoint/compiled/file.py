@@ -35,7 +35,7 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class Recipe(_Strict):
+class CompiledFrom(_Strict):
     """What was compiled.
 
     Attributes:
@@ -94,7 +94,7 @@ class Description(_Strict):
     """
 
     format_version: int
-    recipe: Recipe
+    recipe: CompiledFrom
     origin: Origin
     sha256: str
 
@@ -109,7 +109,7 @@ class CompiledFile:
         context: tokens, keys and values.
     """
 
-    recipe: Recipe
+    recipe: CompiledFrom
     origin: Origin
     context: CompiledContext
 

@@ -1,7 +1,7 @@
 """The tokens that prompts of one context begin with, whatever their query.
 
 The end of a context may merge with the query into one token, and there is only one tokenisation: that of the whole
-prompt (design, invariant 6). So the tokens of a context are read off whole prompts and never made by themselves.
+prompt. So the tokens of a context are read off whole prompts and never made by themselves.
 
 T tokens of one prompt, K stable tokens.
 """
@@ -68,10 +68,10 @@ def stable_prefix(prompts: Sequence[SegmentedPrompt], hidden: Sequence[Bool[np.n
         for length in {min(most, *reach) for reach in zip(shared, (end for _, end in ranges), strict=True)}:
             if length < max(least, 1):
                 continue
-            covered = sum(
+            begin_so = sum(
                 low <= length <= min(high, common) for (low, high), common in zip(ranges, shared, strict=True)
             )
-            found = max(found or (0, 0, 0), (covered, length, -own))
+            found = max(found or (0, 0, 0), (begin_so, length, -own))
     if found is None:
         raise PromptError(
             "no tokens before the query can be computed in advance: nothing stands there, or what is hidden stands "

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from taskpoint.analysis.shape import ModelShape
+from taskpoint.asking.by_name import model_of, task_of
 from taskpoint.asking.condition import conditions
-from taskpoint.asking.given import model_of, task_of
 from taskpoint.errors import ModelError, PromptError, SettingError
 from taskpoint.experiments.locate.cells import Cells, Grid
 from taskpoint.experiments.locate.config import DEFAULT_ITEMS, LocateConfig
