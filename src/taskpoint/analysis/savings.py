@@ -13,10 +13,7 @@ from taskpoint.errors import SettingError
 class Saving:
     """Shares of an uncut prompt's cost that a cut saves, each from 0 to 1.
 
-    Attributes:
-        work: Share of the prompt's floating-point operations.
-        kv: Share of the bytes of the prompt's keys and values.
-        paper: Paper A's estimate (`paper_saving`).
+    `work` is of its operations, `kv` of the bytes of its keys and values, and `paper` is paper A's estimate (`paper_saving`).
 
     Raises:
         SettingError: A share is out of range.
@@ -38,15 +35,7 @@ def saving(shape: ModelShape, tokens: int, hidden: int, cut: int, shots: int) ->
 
     Layers below `cut` see all tokens, layers from `cut` on only those kept. Generated tokens are not counted.
 
-    Args:
-        shape: The model.
-        tokens: Length of the prompt, hidden tokens included.
-        hidden: How many of them are hidden.
-        cut: Number of layers that still see the hidden tokens, from 0 to N.
-        shots: Number of examples in the prompt, for the paper's estimate.
-
-    Returns:
-        The saved shares.
+    `shots` is for the paper's estimate.
 
     Raises:
         SettingError: No token is kept, or a number is out of range.
@@ -73,14 +62,6 @@ def paper_saving(num_layers: int, cut: int, shots: int) -> float:
     - Keys and values and operations are one figure. With k/(k + 1) for the hidden share of the tokens and no windows it
       is exact for keys and values: there (L - r)/L x hidden/tokens is saved.
     - Generated tokens are not counted by either.
-
-    Args:
-        num_layers: L.
-        cut: r, the number of layers that see the examples, from 0 to L.
-        shots: k, the number of examples.
-
-    Returns:
-        The share, from 0 to 1.
 
     Raises:
         SettingError: A number is out of range.

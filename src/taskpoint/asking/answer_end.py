@@ -13,11 +13,10 @@ from taskpoint.settings import shown
 
 
 class AnswerEnd:
-    """The ends of answers in one form: a model with a template.
+    """Where answers end: of one model, asked in one template.
 
     Attributes:
         tokens: the model's own end tokens, and every token that carries the whole stop text; ascending.
-        pad: token that fills up shorter rows.
     """
 
     def __init__(self, lm: LanguageModel, template: Template) -> None:

@@ -59,12 +59,9 @@ class ReferenceScores:
 
 @dataclass(frozen=True, eq=False)
 class _Asked:
-    """Prompts that are computed together.
+    """Prompts that are computed together, by their places among all prompts.
 
-    Attributes:
-        rows: their places among all prompts.
-        batch: their tokens, or those that follow the context.
-        context: what all of them begin with, when it is read once.
+    The batch holds their tokens; where all of them begin with a context that is read once, those that follow it.
     """
 
     rows: tuple[int, ...]

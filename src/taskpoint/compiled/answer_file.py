@@ -21,8 +21,6 @@ class Generated:
     """What became of a file of queries.
 
     Attributes:
-        out: the file of answers.
-        queries: number of queries.
         fresh: how many of them were answered now; the others had been before.
         whole: how many of these the compiled context did not serve, so that their whole prompt was read.
     """
@@ -52,9 +50,6 @@ def generate_file(
         max_new_tokens: longest answer in tokens.
         batch_size: queries that are answered, and written, at once.
         progress: called with the queries done and the queries there are.
-
-    Returns:
-        Where the answers are, and how many were fresh.
 
     Raises:
         DataError: the queries cannot be read.

@@ -62,9 +62,6 @@ def compile_prompt(
         instruction: whether the prompt has an instruction.
         template: name of the prompt template; None takes the task's.
 
-    Returns:
-        The compiled prompt.
-
     Raises:
         SettingError: `after` or `hide` do not fit, or the task has sub-tasks, of which one must be named.
         PromptError: too few examples, no instruction, or nothing before the query that could be read in advance.
@@ -118,14 +115,7 @@ def compile_prompt(
 
 
 def load_prompt(path: str | Path, lm: LanguageModel | str) -> CompiledPrompt:
-    """Loads a prompt that was saved, for the model that it was compiled with.
-
-    Args:
-        path: the file.
-        lm: the model, or what `taskpoint.load` loads it by; on any device.
-
-    Returns:
-        The compiled prompt.
+    """Loads a prompt that was saved, for the model that it was compiled with; the model may be on any device.
 
     Raises:
         DataError: the file is missing, damaged, no compiled prompt, or of another format or version.

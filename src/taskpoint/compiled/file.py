@@ -39,12 +39,6 @@ class CompiledFrom(_Strict):
     """What was compiled.
 
     Attributes:
-        task: name of the task.
-        instruction: the instruction; None where the prompt has none.
-        examples: the worked examples, as pairs of input and output.
-        template: name of the template.
-        shots: number of examples.
-        seed: draw of the examples.
         hide: what layers from `after` on do not see, as a selector.
         after: the cut r.
         probe: a query whose prompt begins with the compiled tokens.
@@ -69,11 +63,7 @@ class Origin(_Strict):
     """What it was compiled with.
 
     Attributes:
-        model: name of the model.
-        revision: its revision, if it has one.
         fingerprint: of the model, as `ModelFingerprint.as_json` gives it.
-        tokenizer: fingerprint of the tokenizer.
-        versions: library versions by name.
     """
 
     model: str
@@ -87,9 +77,6 @@ class Description(_Strict):
     """Everything that a file says beside its tensors.
 
     Attributes:
-        format_version: of the file.
-        recipe: what was compiled.
-        origin: what it was compiled with.
         sha256: over all of this and the tensors.
     """
 
@@ -101,13 +88,7 @@ class Description(_Strict):
 
 @dataclass(frozen=True, eq=False)
 class CompiledFile:
-    """What a file holds.
-
-    Attributes:
-        recipe: what was compiled.
-        origin: what it was compiled with.
-        context: tokens, keys and values.
-    """
+    """What a file holds: what was compiled, what with, and tokens, keys and values."""
 
     recipe: CompiledFrom
     origin: Origin

@@ -51,13 +51,9 @@ class Answer:
 class CompiledPrompt:
     """A prompt whose context has been read; made by `compile_prompt` and `load_prompt`.
 
-    The examples are fixed. A query that is itself among them has its answer before its eyes.
+    The examples are fixed: a query that is itself among them finds its answer there.
 
     Its keys and values are those of the model as it was: once the model is trained further, compile it again.
-
-    Attributes:
-        lm: the model that answers.
-        file: what a file of it holds.
     """
 
     lm: LanguageModel
@@ -81,10 +77,7 @@ class CompiledPrompt:
         )
 
     def save(self, path: str | Path) -> Path:
-        """Writes the prompt as safetensors, whole or not at all; a compiled prompt that stands there is replaced.
-
-        Returns:
-            Where it stands.
+        """Writes the prompt as safetensors, whole or not at all, over another compiled prompt; gives the path.
 
         Raises:
             DataError: something else stands there, or it cannot be written.
@@ -100,9 +93,6 @@ class CompiledPrompt:
             queries: what is asked, each as it shall stand in the prompt.
             max_new_tokens: longest answer in tokens; it ends earlier at the template's stop text.
             batch_size: queries that are answered at once; half as many where memory does not hold them.
-
-        Returns:
-            The answers, in the order of the queries.
 
         Raises:
             SettingError: `queries` is no list of texts, or a number is below 1.

@@ -32,9 +32,6 @@ class Anatomy:
 
     Attributes:
         decoder: the module that is given the tokens and whose forward runs the layers, one after the other.
-        layers: its decoder layers, first to last.
-        family: the model type of the config.
-        facts: what is known of the family.
         config: the text config of the model.
     """
 
@@ -86,13 +83,7 @@ def max_positions(config: Any) -> int | None:
 
 
 def anatomy(model: nn.Module) -> Anatomy:
-    """Finds the decoder layers of a transformers causal language model.
-
-    Args:
-        model: any transformers decoder with a language-model head, also wrapped by peft.
-
-    Returns:
-        The decoder, its layers and the facts known of its family.
+    """Finds the decoder layers of a transformers causal language model, also of one that peft wraps.
 
     Raises:
         ModelError: the model has no config, is an encoder or encoder-decoder, its layers are not found, keep another

@@ -39,11 +39,9 @@ _SOURCE_ARGUMENTS = (
 
 @dataclass(frozen=True, eq=False)
 class LanguageModel:
-    """A decoder, its tokenizer, and where they come from.
+    """A decoder in evaluation mode, its tokenizer, which knows character offsets, and where they come from.
 
     Attributes:
-        model: The plain transformers model, in evaluation mode.
-        tokenizer: Its tokenizer, which knows character offsets.
         name: The bundled name, folder or hub id that it was loaded by.
         revision: The commit of a hub model, or the revision that was asked for; None for folders.
     """
@@ -76,7 +74,7 @@ def load(
     revision: str | None = None,
     **from_pretrained: Any,
 ) -> LanguageModel:
-    """Load a model.
+    """Loads a model.
 
     A vision-language model is loaded as a whole, by `AutoModelForImageTextToText`, with the tokenizer of its processor.
 

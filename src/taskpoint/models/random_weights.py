@@ -35,9 +35,6 @@ def random_decoder(
         dtype: float32 (None), bfloat16 or float16.
         device: Where the weights are made; None for the CPU.
 
-    Returns:
-        The model, in evaluation mode.
-
     Raises:
         SettingError: A spec of another form, sizes that do not fit together, an unknown dtype or device.
     """

@@ -18,15 +18,7 @@ from taskpoint.tasks.base import Item, Task
 
 @dataclass(frozen=True)
 class Accuracy:
-    """The score of one sub-task in one form.
-
-    Attributes:
-        subtask: Name of the sub-task.
-        shots: Examples in each prompt.
-        instruction: Whether the prompts have the instruction line.
-        items: Number of queries.
-        mean: Mean score, for word tasks the share that is exactly right.
-    """
+    """The mean score of one sub-task in one form; for word tasks the share that is exactly right."""
 
     subtask: str
     shots: int
@@ -46,17 +38,9 @@ def accuracies(
     batch: int = 128,
     progress: Progress | None = None,
 ) -> tuple[Accuracy, ...]:
-    """Ask every sub-task greedily, with new examples for each query, with and (then) without the instruction.
+    """Asks every sub-task greedily, with new examples for each query, with and (then) without the instruction.
 
-    Args:
-        lm: The model.
-        task: Its first `per_subtask` items of each sub-task are asked.
-        template: How prompts are written.
-        shots: Numbers of examples.
-        per_subtask: Most queries of a sub-task.
-        seed: Chooses the examples.
-        batch: Prompts at once.
-        progress: Told after each form.
+    Of each sub-task the first `per_subtask` items are asked; the seed chooses the examples.
 
     Raises:
         PromptError: too few examples for `shots`, or a task without instruction.

@@ -38,28 +38,17 @@ _FREE = ("out", "device", "checkpoint_every")
 class PretrainLexicon(Recipe):
     """All that decides the model; the defaults are those of the bundled one.
 
+    What is not told here is told by `Architecture` and `TrainingSettings`; `warmup_share` is the share of the steps in
+    which the learning rate rises.
+
     Attributes:
         out: Run folder, with the checkpoint and at the end the folder `model`.
-        steps: Optimiser steps.
         batch: Sequences in a step.
         shots: Worked examples in a sequence. The answers of all of them are taught, so 0 to `shots` are learnt at once.
         instruction_share: Share of the sequences with an instruction line.
         other_share: Share of the sequences in another template than "qa".
-        layers: Decoder layers.
-        width: Size of the residual stream.
-        heads: Attention heads.
-        mlp: Size of the gated MLP.
         positions: Longest sequence that the model says it reads; it is trained on about a hundred tokens.
-        vocab: Tokens of the tokenizer, at most.
-        lr: Peak of the learning rate.
-        warmup_share: Share of the steps in which it rises.
-        weight_decay: Decoupled decay of the matrices.
-        beta2: Of AdamW.
-        clip: Largest norm of the gradient.
         bfloat16: Multiply in bfloat16 (about twice as fast on CPUs that have it); the weights stay float32.
-        seed: Seed of weights and data, 0 or more.
-        device: Such as `"cpu"` or `"cuda"`.
-        checkpoint_every: Steps between checkpoints.
         measured: Queries of each sub-task that the model card's accuracies are measured on.
 
     Raises:
@@ -103,11 +92,7 @@ class PretrainLexicon(Recipe):
 
 
 def run(config: PretrainLexicon, progress: Progress | None = None) -> LexiconResult:
-    """Train, export and measure the model; a run that was killed anywhere goes on in the same folder.
-
-    Args:
-        config: All settings.
-        progress: Told after each training step, then after each form of prompt that was measured.
+    """Trains, exports and measures the model; a run that was killed anywhere goes on in the same folder.
 
     Raises:
         RunFolderError: the folder holds another configuration, is in use, or is damaged.

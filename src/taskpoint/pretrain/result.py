@@ -21,8 +21,6 @@ class TrainedModel:
 
     Attributes:
         folder: The model in the usual Hugging Face form, with its card.
-        steps: Training steps.
-        seconds: Time spent in them.
         loss: Loss of the last step, nats per taught token.
         parameters: Number of weights; tied ones count once.
     """

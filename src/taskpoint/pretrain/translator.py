@@ -62,33 +62,14 @@ _FREE = ("out", "data", "device", "checkpoint_every")
 class PretrainTranslator(Recipe):
     """All that decides the model; the defaults are those of the bundled one.
 
+    What is not told here is told by `SentenceMixture`, `Architecture` and `TrainingSettings`; `warmup_share` is the
+    share of the steps in which the learning rate rises.
+
     Attributes:
         out: Run folder: checkpoint, log, snapshots, and at the end the folder `model`.
         data: Folder with the Tatoeba pairs.
-        steps: Optimiser steps.
-        pairs: Sentence pairs in a step.
         lengths: Pairs of a sequence; every translation is taught, so 0 to one less than these examples are learnt.
-        tokens: Most tokens computed at once, padding counted.
         instruction_share: Share of the translating sequences that have an instruction line.
-        repeat_share: Share of the short sequences that repeat their sentences (`SentenceMixture`).
-        longest_repeat: Pairs of the longest of these.
-        layers: Decoder layers.
-        width: Size of the residual stream.
-        heads: Attention heads.
-        mlp: Size of the gated MLP.
-        positions: Longest sequence that the model says it reads; it is trained on about two hundred tokens.
-        vocab: Tokens of the tokenizer, at most.
-        optimizer: "adamw" or "muon".
-        lr: Peak of the learning rate.
-        warmup_share: Share of the steps in which it rises.
-        weight_decay: Decoupled decay of the matrices.
-        beta2: Of AdamW.
-        clip: Largest norm of the gradient.
-        bfloat16: Multiply in bfloat16; the weights stay float32.
-        compiled: Compile the layers.
-        seed: Seed of weights and data, 0 or more.
-        device: Such as `"cpu"` or `"cuda"`.
-        checkpoint_every: Steps between checkpoints.
         measured: Sentences of each direction that the model card's BLEU is measured on.
 
     Raises:
@@ -144,11 +125,7 @@ class PretrainTranslator(Recipe):
 
 
 def run(config: PretrainTranslator, progress: Progress | None = None) -> TranslatorResult:
-    """Train, export and measure the model; a run that was killed anywhere goes on in the same folder.
-
-    Args:
-        config: All settings.
-        progress: Told after each training step, then after each form of prompt that was measured.
+    """Trains, exports and measures the model; a run that was killed anywhere goes on in the same folder.
 
     Raises:
         DataError: The sentences cannot be read.

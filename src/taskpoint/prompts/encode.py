@@ -19,16 +19,10 @@ _SPACE = "\u0120"
 
 
 def encode(tokenizer: Tokenizer, template: Template, content: Content, output: str | None = None) -> SegmentedPrompt:
-    """Tokenise a prompt once and label every token.
+    """Tokenises a prompt once and labels every token; `output` is appended as segment OUTPUT, for teacher forcing.
 
     A token that straddles a border belongs to the later segment. What the tokenizer adds before the text (BOS) is
     PREFIX; what it adds after the text (EOS, [SEP]) is left off, because a prompt is there to be continued.
-
-    Args:
-        tokenizer: a fast transformers tokenizer.
-        template: how the content is written.
-        content: what the prompt says.
-        output: reference answer to append as segment OUTPUT, for teacher forcing.
 
     Raises:
         TokenizerError: the tokenizer has no character offsets, or no chat template where one is asked for.
@@ -87,12 +81,7 @@ def encode_many(
 
 
 def check_length(prompt: SegmentedPrompt, limit: int, new_tokens: int = 0) -> None:
-    """Refuse a prompt that does not fit the model's positions.
-
-    Args:
-        prompt: the prompt, with or without OUTPUT.
-        limit: number of positions that the model has.
-        new_tokens: number of tokens that shall be generated after it.
+    """Refuses a prompt that does not fit the model's positions.
 
     Raises:
         PromptError: prompt and new tokens need more than `limit` positions.

@@ -75,11 +75,7 @@ class Term:
 
 @dataclass(frozen=True)
 class Selector:
-    """A parsed selector; `parse_selector` makes it.
-
-    Attributes:
-        terms: what is hidden; empty for nothing.
-    """
+    """A parsed selector; `parse_selector` makes it. Without terms it hides nothing."""
 
     terms: tuple[Term, ...]
 

@@ -20,11 +20,9 @@ from taskpoint.prompts.segments import Part, Segment, SegmentedPrompt
 
 @dataclass(frozen=True, eq=False)
 class StablePrefix:
-    """The first tokens of prompts with one context.
+    """The first tokens of prompts with one context; they never reach into the text of a query.
 
-    Attributes:
-        ids: token ids; never reaches into the text of a query.
-        hidden: True at those that are hidden. No token after them is hidden.
+    No token after them is hidden.
     """
 
     ids: Int64[np.ndarray, " K"]
@@ -48,10 +46,6 @@ def stable_prefix(prompts: Sequence[SegmentedPrompt], hidden: Sequence[Bool[np.n
     """The tokens that most of the prompts begin with, as many as possible.
 
     Most and not all: one odd query that merges with the last hidden token would leave that token over in every prompt.
-
-    Args:
-        prompts: the same context with different queries.
-        hidden: for each prompt one bool per token, as `Selector.mask` gives it.
 
     Raises:
         SettingError: no prompts.

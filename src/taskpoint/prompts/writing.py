@@ -67,10 +67,9 @@ class Writer:
 
 @dataclass(frozen=True)
 class Template(ABC):
-    """A way of writing content as text.
+    """A way of writing content as text, found by its name.
 
     Attributes:
-        name: what `template(name)` finds it by.
         stop: text at which a generated answer ends; None where only the model's end-of-text token ends it.
     """
 

@@ -38,10 +38,6 @@ class RunFolder:
 
     A key names a part. A part is written whole under a temporary name, forced to disk and renamed: a process may be
     killed at any moment, and when it is started again `has` tells which parts it need not compute.
-
-    Attributes:
-        path: The folder.
-        manifest: Which experiment with which settings it holds.
     """
 
     def __init__(self, path: Path, manifest: Manifest, lock: FolderLock | None, layout: Layout = ITEMS) -> None:
@@ -69,14 +65,7 @@ class RunFolder:
     ) -> RunFolder:
         """Begins a run in a folder, or continues the one that is there; holds the folder until closed.
 
-        Args:
-            path: The folder; made when absent.
-            config: All settings that decide the rows, as text, numbers, lists and mappings.
-            kind: Which experiment.
-            layout: What its rows look like.
-
-        Returns:
-            The folder, ready to write.
+        The config is all settings that decide the rows, as text, numbers, lists and mappings.
 
         Raises:
             RunFolderError: The folder holds a run with other settings (the message lists them), is damaged, is in use
@@ -102,14 +91,7 @@ class RunFolder:
 
     @classmethod
     def read(cls, path: str | Path, layout: Layout = ITEMS) -> RunFolder:
-        """Looks at the run in a folder, without holding or changing it.
-
-        Args:
-            path: The folder.
-            layout: What its rows look like.
-
-        Returns:
-            The folder; `write` is refused.
+        """Opens the run in a folder to read; `write` is refused, and the folder is neither held nor changed.
 
         Raises:
             RunFolderError: There is no run, or it is damaged.
@@ -150,9 +132,7 @@ class RunFolder:
     def write(self, key: str, rows: Sequence[Any]) -> None:
         """Writes the part of a key; when this returns, the rows survive a kill and a power cut.
 
-        Args:
-            key: Name of the part, such as `rows.cell_key` gives.
-            rows: Its rows, of the layout or as mappings; none is allowed and means that the part is done.
+        Rows are of the layout, or mappings; to write none means that the part is done.
 
         Raises:
             RunFolderError: The part is there already, the folder was opened to read or closed, or the disk refuses.
@@ -177,10 +157,9 @@ class RunFolder:
         self._parts[name] = versions
 
     def frame(self) -> pd.DataFrame:
-        """All rows, sorted by setting and item; the same whatever the order in which they were written.
+        """All rows with the columns and types of the layout, sorted by setting and item.
 
-        Returns:
-            One row per item and setting, with the columns and types of the layout.
+        They are the same whatever the order in which they were written.
 
         Raises:
             RunFolderError: A part is damaged, or holds rows of another; the message names it.

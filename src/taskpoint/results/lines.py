@@ -32,9 +32,6 @@ class LineFile:
 
     A line without its newline was torn by a kill: it is taken off when the file is opened again, and its record is
     computed anew.
-
-    Attributes:
-        path: The file.
     """
 
     def __init__(self, path: Path, lock: FolderLock) -> None:
@@ -43,15 +40,9 @@ class LineFile:
 
     @classmethod
     def open(cls, path: str | Path, config: Mapping[str, object], kind: str) -> LineFile:
-        """Begins a file, or continues the one that is there; holds it until closed.
+        """Begins a file, or continues the one that is there without its torn last line; holds it until closed.
 
-        Args:
-            path: The file; made when absent, with its folder.
-            config: All settings that decide the records, as text, numbers, lists and mappings.
-            kind: What the run does.
-
-        Returns:
-            The file, whose torn last line, if it had one, is gone.
+        The config is all settings that decide the records, as text, numbers, lists and mappings.
 
         Raises:
             RunFolderError: It was written with other settings (the message lists them) or by something else, is in

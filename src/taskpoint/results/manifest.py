@@ -35,8 +35,6 @@ class Manifest:
     """The content of config.json.
 
     Attributes:
-        kind: Which experiment the folder belongs to.
-        config: Its settings, as JSON values.
         versions: Library versions at the start of the run; each part of rows holds its own.
     """
 
@@ -56,14 +54,7 @@ class Manifest:
 
     @classmethod
     def from_json(cls, content: bytes, where: str) -> Manifest:
-        """Reads the file's bytes.
-
-        Args:
-            content: The bytes.
-            where: The file's name, for messages.
-
-        Returns:
-            The manifest.
+        """Reads the file's bytes; `where` is its name in messages.
 
         Raises:
             RunFolderError: It is damaged, or of another schema.
@@ -111,12 +102,6 @@ def digest_of(said: object) -> str:
 
 def as_json(config: Mapping[str, object]) -> dict[str, object]:
     """Settings as they read back from a file: tuples become lists, paths become text.
-
-    Args:
-        config: Settings by name.
-
-    Returns:
-        The same as JSON values.
 
     Raises:
         SettingError: A value has no form in JSON.

@@ -19,7 +19,6 @@ class Item:
 
     Attributes:
         id: Names the item within its task; the same on every machine.
-        task: The sub-task that the item belongs to, such as ``"english-french"``.
         input: The query, as it stands in the prompt.
         answers: The accepted answers, the reference first; empty when the source gives none.
 
@@ -41,12 +40,8 @@ class Task(ABC):
     """A set of test items, each with worked examples to put before it.
 
     Every choice is drawn from a generator seeded with names and numbers alone (``drawing.generator``), so a seed means
-    the same prompts on every machine.
-
-    Attributes:
-        name: What the rows of a run call the task; it holds no folder of the user's machine.
-        scoring: How answers are scored; `scored_by` gives a task with another one.
-        template: The name of the prompt template to use when the user names none.
+    the same prompts on every machine. The name, which the rows of a run carry, holds no folder of the user's machine;
+    the template is the one that is used when the user names none.
     """
 
     name: str
@@ -55,10 +50,7 @@ class Task(ABC):
 
     @abstractmethod
     def items(self, limit: int | None = None) -> tuple[Item, ...]:
-        """The test items in a fixed random order, the sub-tasks taking turns.
-
-        Args:
-            limit: At most this many items; they are the first ``limit`` of the full order. ``None`` gives all.
+        """The first ``limit`` test items of a fixed random order, the sub-tasks taking turns; ``None`` gives all.
 
         Raises:
             SettingError: ``limit`` is below 1.
@@ -95,12 +87,7 @@ class Task(ABC):
         """What stands before every query, whichever it is: the instruction and the examples; the query is empty.
 
         They are those of ``content`` for every item that is not itself among the examples. Such an item gets another
-        example from ``content``; here its answer stands before its eyes.
-
-        Args:
-            shots: Number of worked examples.
-            seed: Chooses the examples.
-            instruction: Whether the instruction is written.
+        example from ``content``; here its own answer is among the examples.
 
         Raises:
             SettingError: The examples are not the same for all queries; the message says what to ask for.
@@ -137,11 +124,7 @@ class Task(ABC):
         return other
 
     def score(self, item: Item, text: str) -> float:
-        """The score of one answer.
-
-        Args:
-            item: The item that was asked.
-            text: The generated answer, already cut at the template's stop text.
+        """The score of one answer, already cut at the template's stop text.
 
         Raises:
             DataError: The item has no accepted answers.
@@ -150,10 +133,6 @@ class Task(ABC):
 
     def counts(self, item: Item, text: str) -> tuple[int, ...]:
         """Whole numbers that add up over answers to a score of them all; none when the score is the mean of `score`.
-
-        Args:
-            item: The item that was asked.
-            text: The generated answer, already cut at the template's stop text.
 
         Raises:
             DataError: The item has no accepted answers.

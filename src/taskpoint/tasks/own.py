@@ -76,9 +76,6 @@ class _Prompt:
 class OwnTask(Task):
     """The prompts of one file.
 
-    Args:
-        path: The file.
-
     Raises:
         DataError: The file cannot be read, or a line is malformed (with its number).
     """

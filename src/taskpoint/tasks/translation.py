@@ -69,11 +69,6 @@ class TranslationTask(MappingTask):
 def chosen(name: str, directions: Sequence[Subtask], direction: str | None) -> TranslationTask:
     """A suite of directions, or one of them under the suite's name.
 
-    Args:
-        name: Name of the suite.
-        directions: Its sub-tasks.
-        direction: Name of one, or ``None`` for all.
-
     Raises:
         UnknownNameError: There is no such direction.
     """

@@ -40,13 +40,7 @@ def log_spaced(steps: int) -> tuple[int, ...]:
 class History:
     """Called after each step of a training; a run that is continued does again what came after its checkpoint.
 
-    Args:
-        out: The run folder, which gets log and snapshots.
-        model: The model in training.
-        tokenizer: Its tokenizer, kept with every snapshot.
-        steps: After which steps a snapshot is taken.
-        score: Score of the model in a folder.
-        stop: The text that ends an answer.
+    A snapshot is taken after each of the given steps; `score` gives the score of the model in a folder.
     """
 
     def __init__(

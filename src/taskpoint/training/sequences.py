@@ -21,7 +21,6 @@ class TrainingBatch:
     """Sequences and where the model is taught.
 
     Attributes:
-        input_ids: Tokens, padded on the right.
         targets: True at the tokens that are to be predicted: every answer and the stop text after it.
         last: True at the targets that belong to the last answer of a sequence.
     """

@@ -36,14 +36,11 @@ class TrainingSettings:
     """How a model is trained.
 
     Attributes:
-        steps: Optimiser steps.
         lr: Peak of the learning rate: linear warm-up, then a cosine to zero (Loshchilov & Hutter 2017, equation 5).
-        warmup: Steps of the warm-up.
         weight_decay: Decoupled decay of the matrices (Loshchilov & Hutter 2019, algorithm 2); vectors have none.
         beta2: AdamW's second moment keeps this share at each step.
         clip: Largest norm of the gradient (Pascanu et al. 2013, section 3.2).
         bfloat16: Compute in bfloat16 where autocast allows it; weights stay float32.
-        checkpoint_every: Steps between checkpoints.
         optimizer: "adamw"; or "muon", which orthogonalises the updates of the layers' matrices (Jordan et al. 2024), at
             the size that AdamW's have (Liu et al. 2025, section 2.2), and leaves embeddings and vectors to AdamW.
         compiled: Compile each layer: a third faster on a CPU, after half a minute.
@@ -89,10 +86,9 @@ class TrainingSettings:
 
 @dataclass(frozen=True)
 class Training:
-    """Where a training stands.
+    """Where a training stands after its steps.
 
     Attributes:
-        steps: Steps done.
         seconds: Time spent in them, over all the processes that did them.
         loss: Loss of the last step, nats per taught token.
         accuracy: Share of the sequences of the last step whose last answer was right, each token given those before.
@@ -112,7 +108,7 @@ def train(
     progress: Progress | None = None,
     after: Callable[[Training], None] | None = None,
 ) -> Training:
-    """Train a model in place, from `checkpoint` if that file exists; the last step leaves a checkpoint too.
+    """Trains a model in place, from `checkpoint` if that file exists; the last step leaves a checkpoint too.
 
     Args:
         model: A causal decoder on the device where it shall be trained.

@@ -37,8 +37,6 @@ class ModelFingerprint:
     """What a model is known by.
 
     Attributes:
-        family: the model type.
-        dtype: of its weights, such as "float32".
         config: the entries of its config that decide what it computes, as JSON values.
         weights: for every tensor of its state the SHA-256 (16 digits) of type, shape and sampled numbers.
     """

@@ -19,12 +19,7 @@ TAB = "\t"
 
 
 class Record(NamedTuple):
-    """One record.
-
-    Attributes:
-        line: Number of the line that it begins at, from 1.
-        cells: What its fields mean; quoted ones without their quotes.
-    """
+    """The number of the line that a record begins at, from 1, and what its fields mean, without their quotes."""
 
     line: int
     cells: list[str]

@@ -25,9 +25,7 @@ _MOST_MARKS = 2_000
 def check_text(text: str, what: str) -> None:
     """Refuses a text that no model can read, before minutes are spent on its tokens.
 
-    Args:
-        text: The text.
-        what: What it is and where it stands, for the message.
+    ``what`` says for the message what the text is and where it stands.
 
     Raises:
         DataError: It has too many characters, or piles up marks on one of them.
