@@ -112,17 +112,11 @@ def prefill_cost(
     dtype: str = "float32",
     masked: bool = True,
 ) -> Cost:
-    """Reading prompts, with hidden tokens gone from layer `cut` on.
+    """Reading a batch of prompts of `tokens` each, of which `hidden` are gone from layer `cut` on (None: from none).
 
-    Args:
-        shape: The model.
-        tokens: Length of a prompt, hidden tokens included.
-        hidden: How many of them are hidden.
-        cut: Number of layers that still see the hidden tokens, r; None = all.
-        batch: Number of prompts.
-        dtype: Of weights, keys and values, such as "bfloat16".
-        masked: Whether products that a mask then hides are computed. When they are not, tokens above the cut are
-            counted as standing side by side, which of all the ways they can stand sees most in a window.
+    `dtype` is that of weights, keys and values, such as "bfloat16". `masked` counts the products that a mask then
+    hides. Where they are not counted, tokens above the cut are taken to stand side by side, which of all the ways that
+    they can stand sees most in a window.
 
     Raises:
         SettingError: No token is kept, or a number is out of range.

@@ -110,16 +110,9 @@ def recognition_point(
     where given: the lower end of the paired bootstrap interval of the difference must be above 0. One item under one
     seed has no spread to judge that by, and is undefined too.
 
-    Args:
-        cuts: The evaluated cuts in any order; 0 and N must be among them.
-        scores: Score of each cut, seed and item, any unit, higher is better; or what `statistic` makes scores from.
-        zero_shot: The same of the same items and seeds with no example in the prompt; None when not measured.
-        statistic: How the answers to many items become one score; None takes the mean of their scores.
-        share: Share of the gain over the floor that a cut must reach, above 0 and at most 1.
-        resamples: Number of bootstrap replicates.
-        level: Confidence level, between 0 and 1.
-        seed: Start of the random numbers.
-        num_layers: N, to check that the largest cut is the ordinary model; None trusts the caller.
+    The scores are of any unit, higher is better, or what `statistic` makes scores from (None takes the mean);
+    `zero_shot` are those of the same items and seeds without examples. The cuts come in any order, 0 and N among them;
+    where `num_layers` is given, the largest must be N.
 
     Raises:
         SettingError: Cuts without 0 or N, or twice the same; shapes that do not fit; NaN or infinite scores; `share`,

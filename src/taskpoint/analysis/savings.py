@@ -13,7 +13,8 @@ from taskpoint.errors import SettingError
 class Saving:
     """Shares of an uncut prompt's cost that a cut saves, each from 0 to 1.
 
-    `work` is of its operations, `kv` of the bytes of its keys and values, and `paper` is paper A's estimate (`paper_saving`).
+    `work` is the share of the operations, `kv` that of the bytes of keys and values, `paper` paper A's estimate of
+    both.
 
     Raises:
         SettingError: A share is out of range.

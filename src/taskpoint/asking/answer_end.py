@@ -23,7 +23,7 @@ class AnswerEnd:
         self._tokenizer, self._template = lm.tokenizer, template
         pad = lm.tokenizer.pad_token_id
         self.pad = int(pad if pad is not None else lm.tokenizer.eos_token_id or 0)
-        if self.pad >= vocabulary(lm):  # padding tokens are added to a tokenizer and not to the model; nobody sees them
+        if self.pad >= vocabulary(lm):  # a padding token may be the tokenizer's alone; the mask hides it
             self.pad = 0
         self.tokens = _end_tokens(lm, template.stop)
 

@@ -1,4 +1,4 @@
-"""Compiled prompts: a context is read once, and kept only for the layers that still look at it."""
+"""Compiled prompts: a context is read once, and kept only for the layers that still see it."""
 
 from __future__ import annotations
 

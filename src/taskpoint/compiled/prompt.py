@@ -1,6 +1,6 @@
 """A prompt whose context has been read, and that answers queries.
 
-Shapes: B queries, T tokens of one prompt, L tokens of the longest rest.
+Shapes: B queries, T tokens of one prompt, L tokens of the longest rest after the context.
 """
 
 from __future__ import annotations

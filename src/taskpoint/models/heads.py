@@ -80,7 +80,7 @@ def _writes(module: Any) -> bool:
 
 
 def _reads(model: Any) -> bool:
-    """Whether what it is given is text first of all; models that hear have heads too, over letters."""
+    """Whether its main input is text; speech models have heads too, over letters."""
     return getattr(model, "main_input_name", "input_ids") == "input_ids"
 
 

@@ -151,7 +151,7 @@ def _source(name: str) -> tuple[str, bool]:
     known = bundled_models()
     if name in known:
         return str(known[name].path), True
-    # os.path answers no where Path raises: a name that is too long, or holds what no path can.
+    # os.path says False where Path raises an error: for a name that is too long, or holds what no path can.
     folder = Path(os.path.expanduser(name))
     if name.strip() and os.path.isdir(folder):
         if not (folder / "config.json").is_file():

@@ -52,7 +52,7 @@ def ship(
 
 
 def load_quietly(folder: Path, device: str) -> LanguageModel:
-    """Open an exported model without a progress bar; training has one of its own."""
+    """Opens an exported model without a progress bar; training has one of its own."""
     with without_bars():
         return load(folder, device=device)
 

@@ -46,7 +46,7 @@ class TranslationScore:
 
     @classmethod
     def of(cls, task: TranslationTask, said: Answered) -> TranslationScore:
-        """Score what was answered."""
+        """The score of what was answered."""
         answers = [item.answers for item in said.items]
         scores = corpus_bleu(said.texts, answers), corpus_chrf(said.texts, answers)
         return cls(task.name, said.direction, said.shots, said.instruction, len(said.items), *scores)
@@ -69,7 +69,7 @@ class ZeroShot:
 
     @classmethod
     def of(cls, task: TranslationTask, said: Answered) -> ZeroShot:
-        """Describe what was answered."""
+        """What was answered, described."""
         count = len(said.items)
         spoken = Counter(task.spoken_language(text) or "" for text in said.texts)
         repeated = sum(

@@ -45,7 +45,7 @@ class Content:
 
     @classmethod
     def from_messages(cls, messages: Sequence[Mapping[str, str]]) -> Content:
-        """Read a conversation: system is the instruction, user and assistant pairs are examples, the last user asks.
+        """Reads a conversation: system is the instruction, user and assistant pairs are examples, the last user asks.
 
         Raises:
             DataError: another order of roles, a message without role or text, or no question at the end.

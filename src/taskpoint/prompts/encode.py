@@ -1,4 +1,4 @@
-"""From written text to token ids: one tokenisation, labels from character offsets (design, invariant 6).
+"""From written text to token ids: one tokenisation, labels from character offsets.
 
 T tokens, S spans of the written text.
 """
@@ -35,7 +35,7 @@ def encode(tokenizer: Tokenizer, template: Template, content: Content, output: s
 def encode_many(
     tokenizer: Tokenizer, template: Template, contents: Sequence[Content], outputs: Sequence[str] | None = None
 ) -> list[SegmentedPrompt]:
-    """Tokenise many prompts in one call of the tokenizer; each result is what `encode` gives.
+    """Tokenises many prompts in one call of the tokenizer; each result is what `encode` gives.
 
     Raises:
         SettingError: `outputs` has another length than `contents`.

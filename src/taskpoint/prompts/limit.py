@@ -18,7 +18,7 @@ class _Late(BaseException):
 
 
 def within(seconds: int, run: Callable[[], T]) -> T:
-    """Does `run` in this thread; Python code in it is ended when the time is over.
+    """Runs `run` in this thread; Python code in it is ended when the time is over.
 
     Raises:
         TimeoutError: It was not done in time.

@@ -104,7 +104,7 @@ class Selector:
 
 
 def parse_selector(text: str) -> Selector:
-    """Read a selector; capitals and spaces do not matter.
+    """Reads a selector; capitals and spaces do not matter.
 
     Raises:
         SettingError: a word or a range that the language does not have; the message gives the nearest valid word.

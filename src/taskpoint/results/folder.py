@@ -34,7 +34,7 @@ _SETTINGS = b"taskpoint.settings"
 
 
 class RunFolder:
-    """Rows of one run on disk; made by `open` to write, by `read` to look at them.
+    """Rows of one run on disk; made by `open` to write, by `read` to read.
 
     A key names a part. A part is written whole under a temporary name, forced to disk and renamed: a process may be
     killed at any moment, and when it is started again `has` tells which parts it need not compute.
@@ -115,13 +115,13 @@ class RunFolder:
         return len(self._parts)
 
     def close(self) -> None:
-        """Gives the folder free for other processes; reading goes on, writing does not."""
+        """Ends writing, and lets other processes have the folder; it can still be read."""
         if self._lock is not None:
             self._lock.release()
             self._lock = None
 
     def forget(self) -> None:
-        """Takes back a run that has no rows, so that one with other settings may begin in the folder."""
+        """Removes a run that has no rows, so that one with other settings may begin in the folder."""
         if self._lock is not None and not self._parts:
             (self.path / "config.json").unlink(missing_ok=True)
 

@@ -79,7 +79,7 @@ class LineFile:
         self.close()
 
     def close(self) -> None:
-        """Gives the file free for other processes."""
+        """Lets other processes have the file."""
         if self._lock is not None:
             self._lock.release()
             self._lock = None
@@ -121,7 +121,7 @@ class LineFile:
 
 
 def _agree(file: Path, wanted: Manifest) -> None:
-    """Lets only the run go on that began the file; a file that holds nothing belongs to nobody."""
+    """Refuses a file that another run began; an empty one may be taken by any run."""
     beside = file.with_name(f"{file.name}.run.json")
     held = file.exists() and file.stat().st_size > 0
     if not beside.exists():

@@ -60,7 +60,7 @@ class FolderLock:
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)
 
     def release(self) -> None:
-        """Gives the folder free; a second call does nothing."""
+        """Releases the lock; a second call does nothing."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None

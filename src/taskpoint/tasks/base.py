@@ -69,15 +69,10 @@ class Task(ABC):
     ) -> Content:
         """What the prompt of one item says.
 
-        The input of the item is never among its examples, nor is a variant of it (``scoring.input_key``).
-
-        Args:
-            item: The item that is asked.
-            shots: Number of worked examples.
-            seed: Chooses the examples; those of fewer shots are the first of those of more shots.
-            instruction: Whether the instruction is written.
-            fresh: Draw the examples anew for each item, rather than once for the whole test set.
-            shuffled: The control with wrong answers: the same inputs, but no example keeps an answer accepted for it.
+        The input of the item is never among its examples, nor is a variant of it (``scoring.input_key``). The examples
+        of fewer shots are the first of those of more shots, under the same seed. With ``fresh`` they are drawn anew for
+        each item, rather than once for the whole test set. ``shuffled`` is the control with wrong answers: the same
+        inputs, but no example keeps an answer accepted for it.
 
         Raises:
             PromptError: There are not so many examples, there is no instruction, or the item is of another task.
@@ -165,7 +160,7 @@ class Task(ABC):
 
 
 def checked_limit(limit: int | None) -> int | None:
-    """Give ``limit`` back.
+    """Gives ``limit`` back.
 
     Raises:
         SettingError: It is no whole number, or below 1.

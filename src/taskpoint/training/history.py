@@ -26,8 +26,8 @@ from taskpoint.training.trainer import Training
 
 _LOG = "log.jsonl"
 
-# Steps between lines of the log, and before which a model has not learnt to end an answer: to score it is slow and
-# vain.
+# Steps between lines of the log, and before which a model has not learnt to end an answer: scoring it then
+# takes long and tells nothing.
 _EVERY, _SCORED_FROM = 20, 100
 
 

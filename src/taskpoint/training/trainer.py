@@ -110,15 +110,9 @@ def train(
 ) -> Training:
     """Trains a model in place, from `checkpoint` if that file exists; the last step leaves a checkpoint too.
 
-    Args:
-        model: A causal decoder on the device where it shall be trained.
-        draw: Gives the sequences of a step, the same whenever it is asked; in parts that are computed one by one, and
-            count as one batch.
-        settings: How to train.
-        checkpoint: The file that is written and continued from.
-        progress: Told after each step, with loss and accuracy as its note.
-        after: Called after each step, before a checkpoint is written; what it does may be done again by a run that was
-            killed.
+    `draw` gives the sequences of a step, the same whenever it is asked, in parts that are computed one by one and count
+    as one batch. `progress` is told after each step, with loss and accuracy as its note. `after` is called after each
+    step, before a checkpoint is written: what it does may be done again by a run that was killed.
 
     Raises:
         RunFolderError: the checkpoint is damaged or belongs to another model.
@@ -220,7 +214,7 @@ def _right(scores: Tensor, labels: Tensor, batch: TrainingBatch) -> float:
 
 
 def _save(model: PreTrainedModel, optimizers: Sequence[torch.optim.Optimizer], done: Training, path: Path) -> None:
-    """Write a checkpoint so that a crash at any moment leaves the old one or the new one."""
+    """Writes a checkpoint so that a crash at any moment leaves the old one or the new one."""
     draft = path.with_name(f"{path.name}.tmp")
     state = {"model": model.state_dict(), "optimizers": [each.state_dict() for each in optimizers], "done": vars(done)}
     try:

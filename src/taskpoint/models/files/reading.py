@@ -60,7 +60,7 @@ def _unknown_type(name: str, source: str, where: dict[str, Any]) -> str | None:
 
 
 def reading(name: str, revision: str | None, read: Callable[[], Any]) -> Any:
-    """Do `read`; whatever transformers raises for files that are not there or not right becomes one line.
+    """Runs `read`; whatever transformers raises for files that are not there or not right becomes one line.
 
     Raises:
         UnknownNameError: a name that is not on the hub.
