@@ -159,11 +159,7 @@ def decode_cost(
 
 
 def bytes_of(dtype: str) -> int:
-    """Bytes of one element of a data type, such as "bfloat16" or "torch.bfloat16".
-
-    Raises:
-        SettingError: The type is not known.
-    """
+    """Bytes of one element of a type such as "bfloat16" or "torch.bfloat16"; a SettingError for an unknown one."""
     name = dtype.removeprefix("torch.")
     if name not in _BYTES:
         raise SettingError(f"dtype is {dtype!r}; expected one of {', '.join(_BYTES)}")

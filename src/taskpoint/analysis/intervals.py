@@ -86,11 +86,7 @@ def resampled_means(
 
 
 def resampled_sums(values: Float[np.ndarray, "V S I n"], *, resamples: int, seed: int) -> Float[np.ndarray, "R V n"]:
-    """Sums over seeds and items in bootstrap replicates, drawn as `resampled_means` says.
-
-    Raises:
-        SettingError: `resamples` below 1.
-    """
+    """Sums over seeds and items in R bootstrap replicates; draws and errors are those of `resampled_means`."""
     if resamples < 1:
         raise SettingError(f"resamples must be at least 1, found {resamples}")
     variants, seeds, items, known = values.shape
@@ -124,21 +120,13 @@ def _counts(drawn: Int[np.ndarray, "part n"], kinds: int) -> Float[np.ndarray, "
 def percentile_interval(
     mean: float, means: Float[np.ndarray, " R"] | NDArray[np.float64], *, level: float = 0.95
 ) -> Interval:
-    """The interval that holds the middle share `level` of `means`, those of resampled scores whose mean is `mean`.
-
-    Raises:
-        SettingError: `level` is not between 0 and 1.
-    """
+    """The middle share `level` of resampled `means`; a SettingError where the level is not between 0 and 1."""
     low, high = np.quantile(means, interval_ends(level))
     return Interval(float(mean), float(low), float(high))
 
 
 def interval_ends(level: float) -> tuple[float, float]:
-    """Where the ends of a two-sided interval stand among sorted replicates: (1 - level) / 2 and (1 + level) / 2.
-
-    Raises:
-        SettingError: `level` is not between 0 and 1.
-    """
+    """The ends of an interval among sorted replicates, (1 - level) / 2 and (1 + level) / 2, as shares."""
     if not 0.0 < level < 1.0:
         raise SettingError(f"level must be between 0 and 1, such as 0.95, found {level}")
     return (1.0 - level) / 2.0, (1.0 + level) / 2.0

@@ -70,8 +70,7 @@ def curve_scores(rows: pd.DataFrame, condition: str, shots: int, cuts: Sequence[
 def language_scores(rows: pd.DataFrame, condition: str, shots: int, cuts: Sequence[int]) -> CurveScores | None:
     """Whether each answer is in the language that was asked for (1.0 or 0.0); None for a task without languages.
 
-    Raises:
-        RunFolderError: some rows are missing, because the run was interrupted.
+    Errors are those of `curve_scores`.
     """
     found = _of_curve(rows, condition, shots, cuts)
     if found["in_language"].isna().any():

@@ -128,11 +128,7 @@ class CompiledPrompt:
         self._encoded(queries, max_new_tokens)
 
     def check_model(self, query: str) -> None:
-        """Reads the whole prompt of a query without a cut.
-
-        Raises:
-            ModelError: the model computes NaN or infinity.
-        """
+        """Reads the whole prompt of a query without a cut; a ModelError where the model computes NaN or infinity."""
         check_finite_on_prompts(self.lm, self._encoded([query], 1))
 
     def serves(self, query: str) -> bool:

@@ -53,11 +53,7 @@ class LanguageModel:
 
     @property
     def num_layers(self) -> int:
-        """Number of decoder layers, N.
-
-        Raises:
-            ModelError: The layers cannot be found.
-        """
+        """Number of decoder layers, N; a ModelError where they cannot be found."""
         return anatomy(self.model).num_layers
 
     @property

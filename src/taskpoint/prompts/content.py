@@ -21,11 +21,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Content:
-    """An optional instruction, worked examples (the shots, in order) and the question that is to be answered.
-
-    Raises:
-        PromptError: A text is too long.
-    """
+    """An optional instruction, worked examples (the shots) and the question; a PromptError where a text is too long."""
 
     instruction: str | None
     examples: tuple[Example, ...]

@@ -81,11 +81,7 @@ def encode_many(
 
 
 def check_length(prompt: SegmentedPrompt, limit: int, new_tokens: int = 0) -> None:
-    """Refuses a prompt that does not fit the model's positions.
-
-    Raises:
-        PromptError: prompt and new tokens need more than `limit` positions.
-    """
+    """Refuses, with a PromptError, a prompt that does not fit the model's positions together with new tokens."""
     over = len(prompt) + new_tokens - limit
     if over > 0:
         more = f" and {new_tokens} new ones" if new_tokens else ""

@@ -85,11 +85,7 @@ TEMPLATES: Mapping[str, Template] = MappingProxyType({form.name: form for form i
 
 
 def template(name: str) -> Template:
-    """The template of this name.
-
-    Raises:
-        UnknownNameError: no template has that name; the message lists those there are.
-    """
+    """The template of this name; an UnknownNameError lists those there are."""
     if name not in TEMPLATES:
         raise UnknownNameError("template", name, TEMPLATES)
     return TEMPLATES[name]

@@ -57,11 +57,7 @@ def save_whole(path: Path, content: bytes) -> Path:
 
 
 def make_folder(path: Path) -> None:
-    """Makes a folder and those above it, unless they exist, and forces their entries to disk.
-
-    Raises:
-        OSError: It cannot be made, or a file stands there.
-    """
+    """Makes a folder and those above it that are missing, and forces their entries to disk; an OSError if it cannot."""
     if path.is_dir():
         return
     make_folder(path.parent)

@@ -85,11 +85,7 @@ class LineFile:
             self._lock = None
 
     def records(self) -> Iterator[dict[str, Any]]:
-        """What the lines say, in their order.
-
-        Raises:
-            RunFolderError: A line is no JSON object.
-        """
+        """What the lines say, in their order; a RunFolderError where one is no JSON object."""
         with open(self.path, "rb") as lines:
             for number, line in enumerate(lines, start=1):
                 try:

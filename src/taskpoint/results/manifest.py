@@ -54,11 +54,7 @@ class Manifest:
 
     @classmethod
     def from_json(cls, content: bytes, where: str) -> Manifest:
-        """Reads the file's bytes; `where` is its name in messages.
-
-        Raises:
-            RunFolderError: It is damaged, or of another schema.
-        """
+        """Reads the bytes of the file called `where`; a RunFolderError where it is damaged, or of another schema."""
         try:
             found = parse(content)
             if "schema" not in found and "model_type" in found:
@@ -101,11 +97,7 @@ def digest_of(said: object) -> str:
 
 
 def as_json(config: Mapping[str, object]) -> dict[str, object]:
-    """Settings as they read back from a file: tuples become lists, paths become text.
-
-    Raises:
-        SettingError: A value has no form in JSON.
-    """
+    """Settings as a file gives them back: tuples as lists, paths as text; a SettingError for what JSON cannot hold."""
 
     def text(value: object) -> str:
         if isinstance(value, PurePath):

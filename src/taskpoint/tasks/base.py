@@ -50,11 +50,7 @@ class Task(ABC):
 
     @abstractmethod
     def items(self, limit: int | None = None) -> tuple[Item, ...]:
-        """The first ``limit`` test items of a fixed random order, the sub-tasks taking turns; ``None`` gives all.
-
-        Raises:
-            SettingError: ``limit`` is below 1.
-        """
+        """The first items of a fixed random order, the sub-tasks in turns; a SettingError for a limit below 1."""
 
     @abstractmethod
     def content(
@@ -119,11 +115,7 @@ class Task(ABC):
         return other
 
     def score(self, item: Item, text: str) -> float:
-        """The score of one answer, already cut at the template's stop text.
-
-        Raises:
-            DataError: The item has no accepted answers.
-        """
+        """The score of an answer that ends at the template's stop text; a DataError where no answers are accepted."""
         return self.scoring.score(text, self.accepted(item))
 
     def counts(self, item: Item, text: str) -> tuple[int, ...]:
@@ -135,11 +127,7 @@ class Task(ABC):
         return self.scoring.counts(text, self.accepted(item))
 
     def accepted(self, item: Item) -> tuple[str, ...]:
-        """The accepted answers of an item.
-
-        Raises:
-            DataError: It has none.
-        """
+        """The accepted answers of an item; a DataError where it has none."""
         if not item.answers:
             raise DataError(
                 f"item {item.id!r} has no accepted answers; give it 'answers' in its file to have it scored"
@@ -160,9 +148,5 @@ class Task(ABC):
 
 
 def checked_limit(limit: int | None) -> int | None:
-    """Gives ``limit`` back.
-
-    Raises:
-        SettingError: It is no whole number, or below 1.
-    """
+    """The limit; a SettingError where it is no whole number, or below 1."""
     return None if limit is None else whole("items", limit, 1)

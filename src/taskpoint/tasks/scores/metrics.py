@@ -90,11 +90,7 @@ class _Bleu(Metric):
 
     @property
     def scorer(self) -> BLEU:
-        """The scorer.
-
-        Raises:
-            SettingError: The tokenizer's packages or data are not there.
-        """
+        """The scorer; a SettingError where the tokenizer's packages or data are not there."""
         try:
             return bleu_of(self.tokenizer, lowercase=self.lowercase)
         except (ImportError, RuntimeError, AssertionError):
