@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from shape import about, arguments, llama, prompts, uneven
-from taskpoint.analysis.savings import ModelShape, kv_elements, prompt_flops
+from taskpoint.analysis.cost import prefill_cost
+from taskpoint.analysis.shape import ModelShape
 from taskpoint.engine.cut import cut_context
 from taskpoint.engine.paths.reference import mask_context
 from taskpoint.models.library import cache_of, with_cache
@@ -76,8 +77,8 @@ def measure(model: Any, given: argparse.Namespace) -> Table:
     times = rounds(runs, given.rounds)
 
     shape = ModelShape.from_config(model.config)
-    ideal = prompt_flops(shape, tokens) / prompt_flops(shape, tokens, given.context, cut)
-    kept = kv_elements(shape, tokens, given.context, cut) / kv_elements(shape, tokens)
+    whole, under_cut = prefill_cost(shape, tokens), prefill_cost(shape, tokens, given.context, cut)
+    ideal, kept = whole.flops / under_cut.flops, under_cut.kv_bytes / whole.kv_bytes
     table = Table(
         f"Cut after r = {cut} of {layers} layers", about(model, given, given.batch, f", {given.new} decoding steps")
     )

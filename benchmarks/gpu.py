@@ -22,7 +22,8 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 from cut import Context, read_and_write
-from taskpoint.analysis.savings import ModelShape, prompt_flops
+from taskpoint.analysis.cost import prefill_cost
+from taskpoint.analysis.shape import ModelShape
 from taskpoint.engine.cut import cut_context
 from taskpoint.engine.sweep_logits import sweep_logits
 from timing import Competitor, digits, ratios, rounds, timed
@@ -82,10 +83,10 @@ def measure(model: Any, given: argparse.Namespace, length: int) -> tuple[list[li
     whole = {"pass": partial(ordinary, model, ids), "sweep": partial(sweep_logits, model, ids, drop)}
     times = rounds(runs | timed(whole, ids.device), given.rounds)
     shape = ModelShape.from_config(model.config)
-    dense = prompt_flops(shape, tokens)
+    dense = prefill_cost(shape, tokens).flops
     rows = []
     for r in contexts:
-        ideal = dense / prompt_flops(shape, tokens, length, r)
+        ideal = dense / prefill_cost(shape, tokens, length, r).flops
         scales = {"prefill": 1e3, "step": 1e3, "bytes": 2**-20, "peak": 2**-20}
         row = [f"{length:,}", str(r)]
         row += [cell([scale * one for one in times[f"{r} {part}"]]) for part, scale in scales.items()]

@@ -28,7 +28,8 @@ from transformers import PreTrainedTokenizerFast
 
 from cut import MOST_DIFFERENCE, read_and_write
 from shape import about, arguments, llama, prompts, uneven
-from taskpoint.analysis.savings import ModelShape, kv_elements
+from taskpoint.analysis.cost import prefill_cost
+from taskpoint.analysis.shape import ModelShape
 from taskpoint.engine.cut import cut_context
 from taskpoint.engine.paths.reference import reference_sweep_logits
 from taskpoint.engine.sweep_logits import sweep_logits
@@ -151,7 +152,7 @@ def caches(model: Any, given: argparse.Namespace, folder: Path) -> Table:
     layers, tokens = model.config.num_hidden_layers, given.context + given.query
     ids, drop = prompts(given, given.batch)
     shape, cut = ModelShape.from_config(model.config), layers // 2
-    saved = 1 - kv_elements(shape, tokens, given.context, cut) / kv_elements(shape, tokens)
+    saved = 1 - prefill_cost(shape, tokens, given.context, cut).kv_bytes / prefill_cost(shape, tokens).kv_bytes
     ours = partial(read_and_write, model, ids, new=given.new)
     runs: dict[str, Competitor] = {
         "ordinary": partial(ours, nullcontext),

@@ -32,11 +32,7 @@ def shown(value: object) -> str:
 
 
 def whole(name: str, value: Any, least: int, most: int = MOST) -> int:
-    """A whole number of any integer type.
-
-    Raises:
-        SettingError: It is none, or out of bounds.
-    """
+    """A whole number of any integer type; a SettingError for anything else, or one out of bounds."""
     expected = f"expected a whole number from {least} to {most}"
     # A bool is an int in Python, and an array of one number says that it is one.
     if isinstance(value, bool) or int(getattr(value, "ndim", 0)):
@@ -54,7 +50,7 @@ def wholes(name: str, values: Any, least: int, most: int = MOST) -> tuple[int, .
     """One or more different whole numbers; a single one may stand alone.
 
     Raises:
-        SettingError: They are none, out of bounds, or one is there twice.
+        SettingError: One is no whole number, out of bounds, or there twice.
     """
     if isinstance(values, str | bytes) or not isinstance(values, Iterable) or getattr(values, "ndim", 1) == 0:
         values = (values,)
@@ -71,22 +67,14 @@ def keep(settings: object, **values: object) -> None:
 
 
 def flag(name: str, value: Any) -> bool:
-    """True or False.
-
-    Raises:
-        SettingError: It is neither.
-    """
+    """True or False; a SettingError for anything else."""
     if not isinstance(value, bool):
         raise SettingError(f"{name} is {shown(value)}; expected True or False")
     return value
 
 
 def text(name: str, value: Any) -> str:
-    """A text that says something.
-
-    Raises:
-        SettingError: It is none.
-    """
+    """A text that says something; a SettingError for anything else."""
     if not isinstance(value, str) or not value.strip():
         raise SettingError(f"{name} is {shown(value)}; expected a text")
     return value
@@ -96,7 +84,7 @@ def place(name: str, value: Any) -> Path:
     """The path of a file or folder.
 
     Raises:
-        SettingError: It is none, or empty, which Python would take for the current folder.
+        SettingError: It is no path, or empty, which Python would take for the current folder.
     """
     given = os.fspath(value) if isinstance(value, str | os.PathLike) else value
     if not isinstance(given, str):

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from taskpoint.analysis.intervals import Interval, interval, paired_difference, percentile_interval, resampled_means
+from taskpoint.analysis.intervals import Interval, interval, percentile_interval, resampled_means
 from taskpoint.errors import SettingError
 
 scores = arrays(
@@ -108,14 +108,6 @@ def test_many_items_are_drawn_in_parts_that_fill_every_replicate():
     means = resampled_means(values, resamples=150)
     assert means.shape == (150, 1)
     np.testing.assert_allclose(means, values.mean(), atol=0.02)
-
-
-def test_a_paired_difference_is_certain_where_the_unpaired_intervals_overlap():
-    easy = np.random.default_rng(10).normal(scale=5, size=(3, 40))
-    difference = paired_difference(easy + 0.5, easy)
-    assert interval(easy).high > interval(easy + 0.5).low
-    assert (difference.mean, difference.low, difference.high) == pytest.approx((0.5, 0.5, 0.5))
-    assert paired_difference(easy, easy) == Interval(0.0, 0.0, 0.0)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from taskpoint.analysis.intervals import interval, paired_difference
+from taskpoint.analysis.intervals import interval
 from taskpoint.analysis.recognition import RecognitionPoint, _first_lasting, curve, recognition_point
 from taskpoint.errors import SettingError
 
@@ -303,8 +303,6 @@ def test_shapes_that_do_not_fit_are_refused_also_where_annotations_are_not_check
     try:
         with pytest.raises(SettingError, match=r"zero_shot must have shape \(2, 4\) as scores have, found \(2, 3\)"):
             recognition_point([0, 1], flat([0.0, 1.0]), np.zeros((2, 3)))
-        with pytest.raises(SettingError, match=r"same seeds and items, found \(2, 4\) and \(1, 4\)"):
-            paired_difference(np.zeros((2, 4)), np.zeros((1, 4)))
         with pytest.raises(SettingError, match="found an array of shape"):
             recognition_point([0, 1], np.zeros((2, 4)))
     finally:

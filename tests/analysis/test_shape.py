@@ -110,6 +110,12 @@ def config_of(family):
     return AutoConfig.for_model(family.split()[0], **FAMILIES[family])
 
 
+def weights(shape, layer):
+    """Elements of all matrices of a layer: attention, MLP or all experts, and their router."""
+    attention = shape.projection_weights + shape.expansion_weights
+    return attention + shape.mlp_weights(layer, shape.experts) + shape.router_weights(layer)
+
+
 def weights_by_layer(model):
     """Elements of the parameters with at least two axes in each decoder layer: the matrices, without biases."""
     count = Counter()
@@ -128,7 +134,7 @@ def test_weights_are_those_of_a_real_model(family):
     shape = ModelShape.from_config(config)
     real = weights_by_layer(model)
     assert len(real) == shape.num_layers
-    assert {layer: shape.weights(layer) for layer in range(shape.num_layers)} == real
+    assert {layer: weights(shape, layer) for layer in range(shape.num_layers)} == real
     assert model.get_output_embeddings().weight.shape == (shape.vocab, shape.width)
 
 
@@ -151,10 +157,10 @@ def test_windows_are_those_of_each_layer(family, windows):
 
 def test_a_token_passes_only_through_the_experts_that_are_chosen_for_it():
     shape = ModelShape.from_config(config_of("mixtral"))
-    assert shape.weights(0) - shape.weights_per_token(0) == 4 * 3 * 32 * 56
+    assert shape.mlp_weights(0, shape.experts) - shape.mlp_weights(0) == 4 * 3 * 32 * 56
     mixed = ModelShape.from_config(config_of("qwen3_moe"))
-    assert mixed.weights(1) == mixed.weights_per_token(1)
-    assert mixed.weights(0) > mixed.weights_per_token(0)
+    assert mixed.mlp_weights(1, mixed.experts) == mixed.mlp_weights(1)
+    assert mixed.mlp_weights(0, mixed.experts) > mixed.mlp_weights(0)
 
 
 def test_a_model_of_text_and_images_is_described_by_its_text_part():

@@ -14,7 +14,7 @@ import taskpoint as tp
 from taskpoint.asking import measure
 from taskpoint.asking import same_context as grouping
 from taskpoint.asking.measure import Measure
-from taskpoint.asking.same_context import Group, groups
+from taskpoint.asking.same_context import Group, grouped_by_context
 from taskpoint.models.anatomy import anatomy
 from taskpoint.models.loading import LanguageModel
 from taskpoint.prompts.encode import encode_many
@@ -39,7 +39,7 @@ def hidden(given: Sequence[SegmentedPrompt]) -> list[np.ndarray]:
 def test_prompts_with_the_same_examples_are_one_group_and_few_of_a_kind_go_together(lm: LanguageModel) -> None:
     alike, mixed = prompts(lm, "lexicon:plural", 12), prompts(lm, "lexicon", 20)
     given = [*alike, *mixed]
-    found = groups(given, hidden(given))
+    found = grouped_by_context(given, hidden(given))
     assert sorted(row for group in found for row in group.rows) == list(range(len(given)))
     shared = [group for group in found if group.context]
     assert len(shared) == 1
@@ -54,7 +54,7 @@ def test_the_same_tokens_hidden_otherwise_are_no_group(lm: LanguageModel) -> Non
     alike = prompts(lm, "lexicon:plural", 12)
     masks = hidden(alike)
     masks[3] = np.zeros_like(masks[3])
-    found = groups(alike, masks)
+    found = grouped_by_context(alike, masks)
     assert found == [Group((0, 1, 2, 4, 5, 6, 7, 8, 9, 10, 11), found[0].context), Group((3,), 0)]
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from transformers import (
 )
 
 from taskpoint.errors import ModelError, SettingError, TaskpointError, TokenizerError, UnknownNameError
+from taskpoint.models.anatomy import max_positions
 from taskpoint.models.files import tokenizer as tokenizers
 from taskpoint.models.loading import load
 from taskpoint.tasks.lexicon import subtasks
@@ -87,6 +89,22 @@ def test_learned_positions_are_counted_and_absent_ones_are_none(folder: Path, tm
     bloom = copied(folder, tmp_path / "bloom", "tokenizer.json", "tokenizer_config.json")
     BloomForCausalLM(BloomConfig(vocab_size=400, hidden_size=16, n_layer=2, n_head=2)).save_pretrained(bloom)
     assert load(bloom).max_positions is None
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        ({"max_position_embeddings": 128}, 128),
+        ({"max_seq_len": 64}, 64),
+        ({"max_position_embeddings": 0, "seq_length": 32}, 32),
+        ({"max_position_embeddings": "x"}, None),
+        ({}, None),
+    ],
+)
+def test_positions_are_found_under_the_names_that_families_give_them(
+    named: dict[str, object], expected: int | None
+) -> None:
+    assert max_positions(SimpleNamespace(**named)) == expected
 
 
 def test_bad_settings_are_refused_before_anything_is_read(folder: Path) -> None:

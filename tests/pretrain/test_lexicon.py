@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +17,15 @@ from taskpoint.tasks.lexicon import subtasks
 
 
 def test_a_run_leaves_a_folder_that_transformers_opens_in_float32(tiny: PretrainLexicon) -> None:
-    told: list[tuple[int, int, float, float]] = []
+    told: list[tuple[int, int, str]] = []
     result = run(tiny, lambda *state: told.append(state))
-    assert [state[:2] for state in told] == [(step, 6) for step in range(1, 7)]
-    assert all(loss > 0 and 0 <= accuracy <= 1 for _, _, loss, accuracy in told)
-    assert (result.steps, result.loss) == (6, told[-1][2])
+    trained = told[:6]
+    assert [state[:2] for state in trained] == [(step, 6) for step in range(1, 7)]
+    notes = [re.fullmatch(r"loss (\d+\.\d{3}), right (\d+)%", note) for _, _, note in trained]
+    assert all(note is not None and float(note[1]) > 0 and 0 <= int(note[2]) <= 100 for note in notes)
+    assert result.steps == 6
+    assert trained[-1][2].startswith(f"loss {result.loss:.3f}, ")
+    assert told[6:] == [(form, 8, "measuring") for form in range(1, 9)]
     stored = load_file(result.folder / "model.safetensors")
     assert {weight.dtype for weight in stored.values()} == {torch.float16}
     assert "lm_head.weight" not in stored
@@ -55,18 +60,19 @@ def test_a_run_killed_anywhere_ends_with_the_same_file(tiny: PretrainLexicon, tm
     parts = replace(tiny, out=tmp_path / "parts")
     for killed_after in (1, 3, 4, 6):
 
-        def kill(step: int, *_: float, last: int = killed_after) -> None:
+        def kill(step: int, *_: Any, last: int = killed_after) -> None:
             if step >= last:
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
             run(parts, kill)
 
-    def kill_measuring(*_: int) -> None:
+    def kill_measuring(_: int, __: int, note: str) -> None:
+        assert note == "measuring"
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(parts, measuring=kill_measuring)
+        run(parts, kill_measuring)
     assert not (parts.out / "model").exists()
     joined = run(parts)
     assert (joined.steps, joined.loss, joined.accuracies) == (whole.steps, whole.loss, whole.accuracies)

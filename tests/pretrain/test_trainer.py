@@ -53,9 +53,10 @@ def test_the_loss_is_that_of_the_taught_tokens_alone(tmp_path: Path) -> None:
         labels = batch.input_ids.masked_fill(~batch.targets, -100)
         expected = untouched(input_ids=batch.input_ids, labels=labels).loss.item()
     seen = []
-    train(model(), draw, replace(SETTINGS, steps=1, warmup=0), tmp_path / "c.pt", lambda *state: seen.append(state))
-    assert seen[0][:2] == (1, 1)
-    assert seen[0][2] == pytest.approx(expected, rel=1e-5)
+    settings = replace(SETTINGS, steps=1, warmup=0)
+    done = train(model(), draw, settings, tmp_path / "c.pt", lambda *state: seen.append(state))
+    assert seen == [(1, 1, f"loss {done.loss:.3f}, right {done.accuracy:.0%}")]
+    assert done.loss == pytest.approx(expected, rel=1e-5)
 
 
 def test_training_learns_and_its_accuracy_is_that_of_the_last_answer(tmp_path: Path) -> None:
@@ -119,7 +120,7 @@ def test_a_killed_training_goes_on_bit_for_bit(tmp_path: Path, killed_after: int
     whole = model()
     expected = train(whole, draw, settings, tmp_path / "whole.pt")
 
-    def kill(step: int, *_: float) -> None:
+    def kill(step: int, *_: Any) -> None:
         if step == killed_after:
             raise KeyboardInterrupt
 

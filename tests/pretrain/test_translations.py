@@ -1,13 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaConfig, LlamaForCausalLM
 
-from taskpoint.models.loading import LanguageModel, load
+from taskpoint.models.loading import load
 from taskpoint.pretrain.translations import ZeroShot, answered, mean_bleu, measured, translation_scores
 from taskpoint.prompts.template import template
 from taskpoint.tasks.mapping import Subtask
@@ -32,43 +33,29 @@ def task() -> TranslationTask:
     return TranslationTask("set", [Subtask(name, told[name], pairs) for name, pairs in ways.items()])
 
 
-class _Oracle:
-    """Stands for a model: with an instruction it translates, without one it repeats; examples change nothing."""
-
-    device = torch.device("cpu")
-
-    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
-        self.tokenizer = tokenizer
-        self.prompts: list[str] = []
-
-    def generate(self, ids: torch.Tensor, attention_mask: torch.Tensor, **_: Any) -> torch.Tensor:
-        both = _FRENCH | {french: english for english, french in _FRENCH.items()}
-        said = []
-        for row, mask in zip(ids, attention_mask, strict=True):
-            prompt = self.tokenizer.decode(row[mask.bool()], skip_special_tokens=True)
-            self.prompts.append(prompt)
-            query = prompt.rsplit("Q: ", 1)[1].removesuffix("\nA:")
-            answer = both[query] if "Translate" in prompt else query.upper()
-            said.append(self.tokenizer(f" {answer}\nQ: more", add_special_tokens=False))
-        new = self.tokenizer.pad(said, padding_side="right", return_tensors="pt")["input_ids"]
-        return torch.cat([ids, torch.as_tensor(new)], 1)
+def answer(prompt: str, query: str) -> str:
+    """With an instruction the translation, without one the query again; examples change nothing."""
+    both = _FRENCH | {french: english for english, french in _FRENCH.items()}
+    return both[query] if "Translate" in prompt else query.upper()
 
 
 @pytest.fixture
-def lm() -> Any:
+def asked(oracle: Callable[..., Any]) -> Any:
     tokenizer = train_tokenizer([f"Q: {a}\nA: {b}\n" for a, b in _FRENCH.items()], vocab=500, positions=256)
-    made: Any = LanguageModel.__new__(LanguageModel)
-    object.__setattr__(made, "model", _Oracle(tokenizer))
-    object.__setattr__(made, "tokenizer", tokenizer)
-    return made
+    return oracle(tokenizer, answer)
 
 
-def test_each_direction_is_scored_in_each_form_on_its_own_prompts(lm: Any) -> None:
-    told: list[tuple[int, int]] = []
+@pytest.fixture
+def lm(asked: Any) -> Any:
+    return asked.lm
+
+
+def test_each_direction_is_scored_in_each_form_on_its_own_prompts(lm: Any, asked: Any) -> None:
+    told: list[tuple[int, int, str]] = []
     scores, bare = measured(
         lm, [task()], template("qa"), shots=(0, 2), per_direction=3, seed=0, progress=lambda *state: told.append(state)
     )
-    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert told == [(form, 4, "measuring") for form in (1, 2, 3, 4)]
     assert {(each.task, each.direction, each.shots, each.instruction, each.items) for each in scores} == {
         ("set", direction, shots, instruction, 3)
         for direction in ("eng-fra", "fra-eng")
@@ -79,7 +66,7 @@ def test_each_direction_is_scored_in_each_form_on_its_own_prompts(lm: Any) -> No
         assert each.bleu == pytest.approx(100.0 if each.instruction else 0.0, abs=6)
         assert each.chrf == pytest.approx(100.0) if each.instruction else each.chrf < 40
     assert mean_bleu(scores, 2, True) == pytest.approx(100)
-    assert {prompt.count("Q: ") for prompt in lm.model.prompts} == {1, 3}
+    assert {prompt.count("Q: ") for prompt in asked.prompts} == {1, 3}
     assert [(each.direction, each.items, each.repeated) for each in bare] == [("eng-fra", 3, 1.0), ("fra-eng", 3, 1.0)]
 
 

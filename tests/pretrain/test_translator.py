@@ -29,9 +29,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_model_card_tells_what_was_measured_and_no_more(tiny_translator: PretrainTranslator) -> None:
-    told: list[tuple[int, int]] = []
-    result = run(tiny_translator, measuring=lambda *state: told.append(state))
-    assert told == [(form, 16) for form in range(1, 17)]
+    told: list[tuple[int, int, str]] = []
+    result = run(tiny_translator, lambda *state: told.append(state))
+    assert told[-16:] == [(form, 16, "measuring") for form in range(1, 17)]
+    assert [state[:2] for state in told[:-16]] == [(step, 6) for step in range(1, 7)]
     assert {(each.task, each.shots, each.instruction, each.direction, each.items) for each in result.scores} == {
         (task, shots, instruction, direction, 1)
         for task in ("tatoeba", "everyday")
@@ -96,24 +97,25 @@ def test_a_run_killed_anywhere_ends_with_the_same_file(
     parts = replace(tiny_translator, out=tmp_path / "parts")
     for killed_after in (1, 3, 4, 6):
 
-        def kill(step: int, *_: float, last: int = killed_after) -> None:
+        def kill(step: int, *_: Any, last: int = killed_after) -> None:
             if step >= last:
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
             run(parts, kill)
 
-    steps: list[int] = []
+    notes: set[str] = set()
 
-    def kill_measuring(done: int, _: int) -> None:
+    def kill_measuring(done: int, _: int, note: str) -> None:
+        notes.add(note)
         if done == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(parts, lambda step, *_: steps.append(step), kill_measuring)
+        run(parts, kill_measuring)
     assert not (parts.out / "model").exists()
-    joined = run(parts, lambda step, *_: steps.append(step))
-    assert steps == []
+    joined = run(parts, lambda _, __, note: notes.add(note))
+    assert notes == {"measuring"}, "nothing is trained again"
     assert replace(joined, seconds=0.0, folder=Path()) == replace(whole, seconds=0.0, folder=Path())
     for name in ("model.safetensors", "tokenizer.json", "config.json", "generation_config.json"):
         assert (joined.folder / name).read_bytes() == (whole.folder / name).read_bytes()
@@ -179,7 +181,7 @@ def test_a_finished_run_is_given_back_without_training(tiny_translator: Pretrain
 def test_the_folder_names_all_that_decides_the_model_and_refuses_another(
     tiny_translator: PretrainTranslator, sentences: Path, tmp_path: Path
 ) -> None:
-    def kill(*_: float) -> None:
+    def kill(*_: Any) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -56,10 +56,10 @@ def test_the_translator_is_trained_as_the_options_say_and_its_figures_are_printe
 ) -> None:
     asked: list[PretrainTranslator] = []
 
-    def train(config: PretrainTranslator, progress: Any, measuring: Any) -> TranslatorResult:
+    def train(config: PretrainTranslator, progress: Any) -> TranslatorResult:
         asked.append(config)
-        progress(7, 7, 0.5, 0.25)
-        measuring(16, 16)
+        progress(7, 7, "loss 0.500, right 25%")
+        progress(16, 16, "measuring")
         scores = tuple(
             TranslationScore(task, direction, shots, instruction, 3, bleu, 50.0)
             for task, bleu in (("tatoeba", 40.0), ("everyday", 30.0))

@@ -15,7 +15,7 @@ from taskpoint.errors import RunFolderError, SettingError
 from taskpoint.results import atomic
 from taskpoint.results import folder as folder_module
 from taskpoint.results.folder import RunFolder
-from taskpoint.results.rows import COLUMNS, DTYPES, Row, cell_key
+from taskpoint.results.rows import ITEMS, Row, cell_key
 
 CONFIG = {"model": "lexicon", "seeds": 3, "cuts": (0, 6, 12), "hide": {"what": "examples", "part": None}}
 
@@ -74,8 +74,8 @@ def test_columns_and_types_are_the_same_whatever_the_rows(tmp_path, written):
     with RunFolder.open(tmp_path, CONFIG) as folder:
         folder.write("one", written)
         frame = folder.frame()
-    assert tuple(frame.columns) == COLUMNS
-    assert {name: str(kind) for name, kind in frame.dtypes.items()} == DTYPES
+    assert tuple(frame.columns) == ITEMS.columns
+    assert {name: str(kind) for name, kind in frame.dtypes.items()} == ITEMS.dtypes
 
 
 def test_a_folder_named_like_a_column_adds_nothing_to_the_rows(tmp_path):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from taskpoint.errors import SettingError
-from taskpoint.results.rows import COLUMNS, SORTED_BY, Row, cell_key, table
+from taskpoint.results.rows import ITEMS, Row, cell_key
 
 ROW = {
     "model": "m",
@@ -29,17 +29,17 @@ def unchecked_types():
 
 
 def test_mappings_and_rows_make_the_same_table():
-    assert table([ROW, {**ROW, "rank": 2}]) == table([Row(**ROW), Row(**ROW, rank=2)])
+    assert ITEMS.table([ROW, {**ROW, "rank": 2}]) == ITEMS.table([Row(**ROW), Row(**ROW, rank=2)])
 
 
 def test_numbers_of_numpy_are_numbers(unchecked_types):
-    made = table([{**ROW, "cut": np.int64(3), "score": np.float32(1.0)}])
-    assert made == table([ROW])
+    made = ITEMS.table([{**ROW, "cut": np.int64(3), "score": np.float32(1.0)}])
+    assert made == ITEMS.table([ROW])
 
 
 def test_the_public_columns_come_first():
-    assert COLUMNS[:9] == ("model", "task", "condition", "shots", "seed", "cut", "item", "text", "score")
-    assert set(SORTED_BY) <= set(COLUMNS)
+    assert ITEMS.columns[:9] == ("model", "task", "condition", "shots", "seed", "cut", "item", "text", "score")
+    assert set(ITEMS.sorted_by) <= set(ITEMS.columns)
 
 
 @pytest.mark.parametrize(
@@ -56,13 +56,13 @@ def test_the_public_columns_come_first():
 )
 def test_a_row_that_does_not_fit_is_refused_in_one_line(unchecked_types, changes, words):
     with pytest.raises(SettingError, match=words) as caught:
-        table([ROW, {**ROW, **changes}])
+        ITEMS.table([ROW, {**ROW, **changes}])
     assert "\n" not in str(caught.value)
 
 
 def test_a_row_without_score_is_refused():
     with pytest.raises(SettingError, match="score"):
-        table([{name: value for name, value in ROW.items() if name != "score"}])
+        ITEMS.table([{name: value for name, value in ROW.items() if name != "score"}])
 
 
 def test_each_cell_has_a_key_of_its_own():

@@ -73,7 +73,7 @@ def test_no_english_sentence_is_in_tatoeba(real_corpora: tuple[Corpus, ...]) -> 
 
 def test_the_task_is_named_after_what_was_asked() -> None:
     assert (everyday().name, everyday("eng-fra").name) == ("everyday", "everyday:eng-fra")
-    assert everyday().has_instruction
+    assert all(subtask.instruction is not None for subtask in everyday().subtasks)
     assert everyday().metric == "BLEU"
     item = everyday("spa-eng").items()[0]
     assert everyday().content(item, 1, 0).instruction == "Translate Spanish to English:"

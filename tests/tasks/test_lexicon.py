@@ -108,7 +108,7 @@ def test_the_data_needs_no_working_directory(tmp_path: Path, monkeypatch: pytest
 
 def test_the_suite_is_named_after_what_was_asked() -> None:
     assert (lexicon().name, lexicon("plural").name) == ("lexicon", "lexicon:plural")
-    assert lexicon().has_instruction
+    assert all(subtask.instruction is not None for subtask in lexicon().subtasks)
     assert lexicon().has_answers
     assert (lexicon().metric, lexicon().template) == ("exact match", "qa")
 

@@ -176,7 +176,6 @@ def test_a_limit_below_one_is_refused(limit: int) -> None:
 
 def test_an_instruction_that_the_task_lacks_is_refused_and_none_is_written_unasked() -> None:
     task = MappingTask("colours", [COLOURS])
-    assert not task.has_instruction
     with pytest.raises(PromptError, match="set instruction to False"):
         task.content(task.items()[0], 1, 0)
     assert SUITE.content(ITEMS["past"][0], 1, 0, instruction=False).instruction is None

@@ -67,7 +67,7 @@ def test_items_keep_the_order_and_the_line_of_the_file(tmp_path: Path) -> None:
     assert [item.id for item in task.items()] == ["mine/1", "mine/3"]
     assert [item.id for item in task.items(1)] == ["mine/1"]
     assert task.max_shots == 1
-    assert task.has_instruction
+    assert all(task.content(item, 0, 0).instruction is not None for item in task.items())
     assert task.has_answers
     assert task.name == "prompts:mine.jsonl"
 
@@ -78,7 +78,7 @@ def test_equal_lines_are_two_items(tmp_path: Path) -> None:
 
 def test_a_file_without_answers_and_instructions_says_so(tmp_path: Path) -> None:
     task = own(tmp_path, ANIMALS, BARE)
-    assert (task.has_answers, task.has_instruction, task.max_shots) == (False, False, 0)
+    assert (task.has_answers, task.max_shots) == (False, 0)
     bare = task.items()[1]
     assert task.content(bare, 0, 0, instruction=False) == Content(None, (), "Why?")
     with pytest.raises(DataError, match="no accepted answers"):

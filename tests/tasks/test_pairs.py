@@ -31,7 +31,7 @@ def test_pairs_are_read_plain_and_packed(tmp_path: Path, name: str) -> None:
     task = pairs(file(tmp_path, "Go.\tVa !\nHi.\tSalut.\n", name), instruction="Translate English to French:")
     assert {item.input: item.answers for item in task.items()} == {"Go.": ("Va !",), "Hi.": ("Salut.",)}
     assert {item.task for item in task.items()} == {"fra"}
-    assert task.has_instruction
+    assert task.content(task.items()[0], 0, 0).instruction == "Translate English to French:"
     assert task.name == f"pairs:{name}"
 
 

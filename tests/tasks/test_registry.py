@@ -64,7 +64,8 @@ def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_an_instruction_is_handed_on(tmp_path: Path) -> None:
     path = tmp_path / "w.tsv"
     path.write_text("a\tb\nc\td\n")
-    assert task(f"pairs:{path}", instruction="Do it:").has_instruction
+    told = task(f"pairs:{path}", instruction="Do it:")
+    assert told.content(told.items()[0], 0, 0).instruction == "Do it:"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from taskpoint.errors import DataError
+from taskpoint.errors import DataError, PromptError
 from taskpoint.tasks.words import words
 
 
@@ -55,9 +55,9 @@ def test_brackets_and_commas_within_texts_are_left_alone(tmp_path: Path) -> None
 
 def test_an_instruction_can_be_given(tmp_path: Path) -> None:
     path = file(tmp_path, '{"hot": "cold", "big": "small"}')
-    assert not words(path).has_instruction
+    with pytest.raises(PromptError, match="no instruction"):
+        words(path).content(words(path).items()[0], 1, 0)
     task = words(path, instruction="Give the opposite:")
-    assert task.has_instruction
     assert task.content(task.items()[0], 1, 0).instruction == "Give the opposite:"
 
 

@@ -47,11 +47,7 @@ _UNKNOWN = {
 
 
 def text_config(config: object) -> object:
-    """The part of a configuration that describes the language model.
-
-    Raises:
-        ModelError: It describes several.
-    """
+    """The part of a configuration that describes the language model; a ModelError where it describes several."""
     inner = getattr(config, "get_text_config", None)
     if not callable(inner):
         return config
@@ -64,11 +60,7 @@ def text_config(config: object) -> object:
 
 
 def family_of(config: object) -> str:
-    """The model type; empty where the configuration has none.
-
-    Raises:
-        ModelError: The family is known to have layers of another kind.
-    """
+    """The model type, empty where there is none; a ModelError for a family with layers of another kind."""
     family = str(read(config, "model_type") or "")
     if family in _UNLIKE or read(config, "is_encoder_decoder"):
         raise ModelError(f"savings are not known for {family or 'an encoder-decoder'}: its layers are of another kind")
@@ -92,11 +84,7 @@ def has_shared_gate(family: str) -> bool:
 
 
 def read(config: object, name: str) -> object:
-    """A value of the configuration; None when it has none.
-
-    Raises:
-        ModelError: The value differs by layer.
-    """
+    """A value of the configuration, None when it has none; a ModelError where it differs by layer."""
     try:
         return cast(object, getattr(config, name, None))
     except Exception as error:  # transformers refuses, with an error of its own, what differs by layer
@@ -130,11 +118,7 @@ def kv_heads(config: object, heads: int) -> int:
 
 
 def windows(config: object, num_layers: int) -> tuple[int | None, ...]:
-    """The window of each layer; empty when every layer sees everything.
-
-    Raises:
-        ModelError: Layers that neither see everything nor have a window.
-    """
+    """The window of each layer, empty when every layer sees everything; a ModelError for layers of a third kind."""
     local = read(config, "attention_layers")
     if isinstance(local, Sequence):
         width = size(config, ("window_size",))

@@ -16,11 +16,7 @@ from taskpoint.errors import SettingError
 
 
 class CorpusScore(ABC):
-    """The statistic of answers that are scored together, under all seeds.
-
-    Attributes:
-        counts: Counts of one answer, n.
-    """
+    """The statistic of answers that are scored together, under all seeds; `counts` are those of one answer, n."""
 
     counts: int
 

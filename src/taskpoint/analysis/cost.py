@@ -33,16 +33,9 @@ _BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2, "float8": 1, 
 class LayerCost:
     """One layer, for all prompts of the batch together.
 
-    Attributes:
-        layer: Which, from 0.
-        rows: Tokens of one prompt that the layer computes.
-        keys: Tokens of one prompt that it holds keys of while it does.
-        projections: Operations of the matrices around attention.
-        attention: Operations of scores and of weighted values.
-        mlp: Operations of the MLP, or of the experts.
-        router: Operations of choosing experts.
-        kv_bytes: Bytes of keys and values that it holds afterwards.
-        weight_bytes: Bytes of its matrices that are read; of a mixture, with all experts that can be asked for.
+    Rows are the tokens of one prompt that the layer computes, keys those that it holds keys of while it does. The parts
+    are operations, `kv_bytes` is what it holds afterwards, and `weight_bytes` what is read of its matrices: of a
+    mixture, all experts that can be asked for.
     """
 
     layer: int
@@ -63,13 +56,7 @@ class LayerCost:
 
 @dataclass(frozen=True)
 class Cost:
-    """A whole forward pass.
-
-    Attributes:
-        layers: Layer by layer.
-        head: Operations of the language-model head.
-        head_bytes: Bytes of its matrix.
-    """
+    """A whole forward pass: its layers, and the operations and bytes of the language-model head."""
 
     layers: tuple[LayerCost, ...]
     head: int
@@ -125,20 +112,11 @@ def prefill_cost(
     dtype: str = "float32",
     masked: bool = True,
 ) -> Cost:
-    """Reading prompts, with hidden tokens gone from layer `cut` on.
+    """Reading a batch of prompts of `tokens` each, of which `hidden` are gone from layer `cut` on (None: from none).
 
-    Args:
-        shape: The model.
-        tokens: Length of a prompt, hidden tokens included.
-        hidden: How many of them are hidden.
-        cut: Number of layers that still see the hidden tokens, r; None = all.
-        batch: Number of prompts.
-        dtype: Of weights, keys and values, such as "bfloat16".
-        masked: Whether products that a mask then hides are computed. When they are not, tokens above the cut are
-            counted as standing side by side, which of all the ways they can stand sees most in a window.
-
-    Returns:
-        The cost, layer by layer.
+    `dtype` is that of weights, keys and values, such as "bfloat16". `masked` counts the products that a mask then
+    hides. Where they are not counted, tokens above the cut are taken to stand side by side, which of all the ways that
+    they can stand sees most in a window.
 
     Raises:
         SettingError: No token is kept, or a number is out of range.
@@ -163,21 +141,10 @@ def decode_cost(
     batch: int = 1,
     dtype: str = "float32",
 ) -> Cost:
-    """Reading one more token for each prompt, with all before it in the cache.
+    """Reading one more token for each prompt after `tokens` others, hidden and generated ones included.
 
     A layer with a window multiplies with one window of keys, because its cache forgets the others; above the cut they
-    are present tokens, counted without the hidden ones.
-
-    Args:
-        shape: The model.
-        tokens: Tokens before it, hidden and generated ones included.
-        hidden: How many of them are hidden.
-        cut: Number of layers that still see the hidden tokens, r; None = all.
-        batch: Number of prompts.
-        dtype: Of weights, keys and values, such as "bfloat16".
-
-    Returns:
-        The cost, layer by layer.
+    are present tokens, counted without the hidden ones. The other arguments are those of `prefill_cost`.
 
     Raises:
         SettingError: No token is kept, or a number is out of range.
@@ -192,11 +159,7 @@ def decode_cost(
 
 
 def bytes_of(dtype: str) -> int:
-    """Bytes of one element of a data type, such as "bfloat16" or "torch.bfloat16".
-
-    Raises:
-        SettingError: The type is not known.
-    """
+    """Bytes of one element of a type such as "bfloat16" or "torch.bfloat16"; a SettingError for an unknown one."""
     name = dtype.removeprefix("torch.")
     if name not in _BYTES:
         raise SettingError(f"dtype is {dtype!r}; expected one of {', '.join(_BYTES)}")

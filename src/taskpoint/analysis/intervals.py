@@ -28,11 +28,6 @@ class Interval:
     The ends are percentiles of resampled means; nothing forces `mean` to lie between them when a distribution is very
     skewed or the level very low, so draw the band from `low` to `high` and not as `mean` plus or minus something.
 
-    Attributes:
-        mean: The mean of the observed scores.
-        low: Lower end of the interval.
-        high: Upper end of the interval.
-
     Raises:
         SettingError: An end or the mean is not finite, or `low` is above `high`.
     """
@@ -49,14 +44,7 @@ class Interval:
 
 
 def finite_scores(scores: Real[np.ndarray, "V S I"], name: str = "scores") -> Float[np.ndarray, "V S I"]:
-    """The scores in double precision, once they are known to be usable.
-
-    Args:
-        scores: One number per variant, seed and item, any unit; negative numbers (log-probabilities) are as good.
-        name: What the caller calls them, for the message.
-
-    Returns:
-        The same numbers in float64.
+    """The scores in double precision, once they are known to be usable; `name` is what messages call them.
 
     Raises:
         SettingError: Not three axes, no score at all, or a score that is NaN or infinite.
@@ -77,20 +65,13 @@ def finite_scores(scores: Real[np.ndarray, "V S I"], name: str = "scores") -> Fl
 def resampled_means(
     scores: Real[np.ndarray, "V S I"], *, resamples: int = 2000, seed: int = 0
 ) -> Float[np.ndarray, "R V"]:
-    """Means of bootstrap replicates; the same items are drawn for every variant, so variants can be compared.
+    """Means of R bootstrap replicates; the same items are drawn for every variant, so variants can be compared.
 
     A replicate draws as many seeds and as many items as there are, both with replacement; a drawn item counts under
     every drawn seed, because all seeds ask the same items (the pigeonhole bootstrap; Owen, "The pigeonhole bootstrap",
     2007, section 3). Items drawn anew in each seed would let the luck in the choice of items average out over the
-    seeds: with 3 seeds such intervals of nominally 95 % hold the truth in about 82 of 100 cases.
-
-    Args:
-        scores: Scores of V variants on the same seeds and items.
-        resamples: Number of replicates, R.
-        seed: Start of the random numbers; the same seed and shape give the same draws on every machine.
-
-    Returns:
-        Mean score of each variant in each replicate, unit of the scores.
+    seeds: with 3 seeds such intervals of nominally 95 % hold the truth in about 82 of 100 cases. The same seed and
+    shape give the same draws on every machine.
 
     Raises:
         SettingError: `resamples` below 1, or scores that are empty, NaN or infinite.
@@ -105,16 +86,7 @@ def resampled_means(
 
 
 def resampled_sums(values: Float[np.ndarray, "V S I n"], *, resamples: int, seed: int) -> Float[np.ndarray, "R V n"]:
-    """Sums over seeds and items in bootstrap replicates, drawn as `resampled_means` says.
-
-    Args:
-        values: What is known of each answer.
-        resamples: Number of replicates, R.
-        seed: Start of the random numbers.
-
-    Raises:
-        SettingError: `resamples` below 1.
-    """
+    """Sums over seeds and items in R bootstrap replicates; draws and errors are those of `resampled_means`."""
     if resamples < 1:
         raise SettingError(f"resamples must be at least 1, found {resamples}")
     variants, seeds, items, known = values.shape
@@ -148,35 +120,13 @@ def _counts(drawn: Int[np.ndarray, "part n"], kinds: int) -> Float[np.ndarray, "
 def percentile_interval(
     mean: float, means: Float[np.ndarray, " R"] | NDArray[np.float64], *, level: float = 0.95
 ) -> Interval:
-    """The interval that holds the middle share `level` of resampled means.
-
-    Args:
-        mean: Mean of the observed scores.
-        means: Means of the replicates.
-        level: Share of replicates inside, between 0 and 1.
-
-    Returns:
-        The interval, unit of the scores.
-
-    Raises:
-        SettingError: `level` is not between 0 and 1.
-    """
+    """The middle share `level` of resampled `means`; a SettingError where the level is not between 0 and 1."""
     low, high = np.quantile(means, interval_ends(level))
     return Interval(float(mean), float(low), float(high))
 
 
 def interval_ends(level: float) -> tuple[float, float]:
-    """Where the ends of a two-sided interval stand among sorted replicates, as shares from 0 to 1.
-
-    Args:
-        level: Share of replicates inside, between 0 and 1.
-
-    Returns:
-        (1 - level) / 2 and (1 + level) / 2.
-
-    Raises:
-        SettingError: `level` is not between 0 and 1.
-    """
+    """The ends of an interval among sorted replicates, (1 - level) / 2 and (1 + level) / 2, as shares."""
     if not 0.0 < level < 1.0:
         raise SettingError(f"level must be between 0 and 1, such as 0.95, found {level}")
     return (1.0 - level) / 2.0, (1.0 + level) / 2.0
@@ -220,20 +170,10 @@ def interval(
     level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """Score with its percentile bootstrap interval, over items and over seeds.
+    """Score with its percentile bootstrap interval, over items and over seeds; by default the mean of the scores.
 
     With one seed the interval speaks of other items only, with one item of other seeds only; with one score it is that
     score alone.
-
-    Args:
-        scores: What is known of the answer to each item under each seed.
-        statistic: How that becomes one score; None takes the mean.
-        resamples: Number of replicates.
-        level: Confidence level, between 0 and 1.
-        seed: Start of the random numbers.
-
-    Returns:
-        Mean and interval, unit of the scores.
 
     Raises:
         SettingError: Scores that are empty, NaN or infinite; `resamples` or `level` out of range.
@@ -244,44 +184,8 @@ def interval(
     return percentile_interval(float(statistic.observed(values)[0]), replicates, level=level)
 
 
-def paired_difference(
-    a: Real[np.ndarray, "S I"],
-    b: Real[np.ndarray, "S I"],
-    *,
-    resamples: int = 2000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> Interval:
-    """Mean of a minus b, paired by seed and item, with its interval; `a` is significantly higher when `low` > 0.
-
-    Args:
-        a: One score per seed and item.
-        b: Scores of the same items under the same seeds.
-        resamples: Number of replicates.
-        level: Confidence level, between 0 and 1.
-        seed: Start of the random numbers.
-
-    Returns:
-        Mean difference and interval, unit of the scores.
-
-    Raises:
-        SettingError: Different shapes; scores that are empty, NaN or infinite; `resamples` or `level` out of range.
-    """
-    if np.shape(a) != np.shape(b):
-        raise SettingError(f"a paired difference needs the same seeds and items, found {np.shape(a)} and {np.shape(b)}")
-    difference = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
-    return interval(difference, resamples=resamples, level=level, seed=seed)
-
-
 def stable_mean(scores: Float[np.ndarray, "V S I"]) -> Float[np.ndarray, " V"]:
-    """Mean of each variant, exact for a constant one.
-
-    Args:
-        scores: Finite scores.
-
-    Returns:
-        One mean per variant, unit of the scores.
-    """
+    """Mean of each variant, exact for a constant one; the scores are finite."""
     flat = scores.reshape(len(scores), -1)
     origin = flat[:, 0]
     means: Float[np.ndarray, " V"] = origin + (flat - origin[:, None]).mean(axis=1)

@@ -29,21 +29,16 @@ _ROUNDING_OF_SCORES = 1e-12
 class RecognitionPoint:
     """Where a task is recognised, or why that cannot be said.
 
+    All intervals have the confidence level `level`; None stands for what was not measured.
+
     Attributes:
         layer: The smallest evaluated cut from which on every score holds the threshold; None when undefined.
         low: Lower end of the bootstrap interval of `layer`, itself an evaluated cut; None when undefined.
-        high: Upper end of the same; None when undefined.
         ceiling: Mean score at cut N (the ordinary model), unit of the scores.
         floor: Mean score at cut 0 (the hidden tokens are never seen), unit of the scores.
         zero_shot: Mean score of the prompt without any example; None when it was not measured.
         reason: Why `layer` is None, in words and numbers; None when the point is defined.
-        ceiling_interval: Bootstrap interval of `ceiling`.
-        floor_interval: Bootstrap interval of `floor`.
-        zero_shot_interval: Bootstrap interval of `zero_shot`.
         gain_over_floor: Ceiling minus floor, paired by item and seed, with its interval.
-        gain_over_zero_shot: Ceiling minus zero-shot, paired by item and seed, with its interval.
-        share: The share of the gain over the floor that the threshold asks for.
-        level: Confidence level of all intervals here.
 
     Raises:
         SettingError: `layer`, `low`, `high` and `reason` do not fit together.
@@ -103,7 +98,7 @@ def recognition_point(
 ) -> RecognitionPoint:
     """The smallest evaluated cut from which on every mean score is at least floor + share x (ceiling - floor).
 
-    The definition is the project's (design section 2): ceiling and floor are the means at the largest cut and at cut 0;
+    The definition is the project's own: ceiling and floor are the means at the largest cut and at cut 0;
     dips before the point are tolerated, dips after it are not. Its interval is the percentile interval of the points of
     bootstrap replicates, which draw seeds and items, the same for all cuts. The ends are evaluated cuts,
     and the interval is widened to hold the point itself where the replicates alone would not.
@@ -115,19 +110,9 @@ def recognition_point(
     where given: the lower end of the paired bootstrap interval of the difference must be above 0. One item under one
     seed has no spread to judge that by, and is undefined too.
 
-    Args:
-        cuts: The evaluated cuts in any order; 0 and N must be among them.
-        scores: Score of each cut, seed and item, any unit, higher is better; or what `statistic` makes scores from.
-        zero_shot: The same of the same items and seeds with no example in the prompt; None when not measured.
-        statistic: How the answers to many items become one score; None takes the mean of their scores.
-        share: Share of the gain over the floor that a cut must reach, above 0 and at most 1.
-        resamples: Number of bootstrap replicates.
-        level: Confidence level, between 0 and 1.
-        seed: Start of the random numbers.
-        num_layers: N, to check that the largest cut is the ordinary model; None trusts the caller.
-
-    Returns:
-        The point with its interval, or the reason why there is none.
+    The scores are of any unit, higher is better, or what `statistic` makes scores from (None takes the mean);
+    `zero_shot` are those of the same items and seeds without examples. The cuts come in any order, 0 and N among them;
+    where `num_layers` is given, the largest must be N.
 
     Raises:
         SettingError: Cuts without 0 or N, or twice the same; shapes that do not fit; NaN or infinite scores; `share`,
@@ -204,16 +189,7 @@ def curve(
 ) -> tuple[CurvePoint, ...]:
     """Mean score at each cut with its bootstrap interval, by increasing cut.
 
-    Args:
-        cuts: The evaluated cuts in any order, each once.
-        scores: Score of each cut, seed and item, or what `statistic` makes scores from.
-        statistic: How the answers to many items become one score; None takes the mean of their scores.
-        resamples: Number of bootstrap replicates; the same draws as `recognition_point` makes with the same `seed`.
-        level: Confidence level, between 0 and 1.
-        seed: Start of the random numbers.
-
-    Returns:
-        One point per cut, unit of the scores.
+    Arguments and draws are those of `recognition_point`, with the same `seed`.
 
     Raises:
         SettingError: As `recognition_point`, but any cuts will do.

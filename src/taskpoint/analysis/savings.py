@@ -8,17 +8,13 @@ from taskpoint.analysis.cost import prefill_cost
 from taskpoint.analysis.shape import ModelShape
 from taskpoint.errors import SettingError
 
-__all__ = ["ModelShape", "Saving", "kv_elements", "paper_saving", "prompt_flops", "saving"]
-
 
 @dataclass(frozen=True)
 class Saving:
     """Shares of an uncut prompt's cost that a cut saves, each from 0 to 1.
 
-    Attributes:
-        work: Share of the prompt's floating-point operations.
-        kv: Share of the bytes of the prompt's keys and values.
-        paper: Paper A's estimate (`paper_saving`).
+    `work` is the share of the operations, `kv` that of the bytes of keys and values, `paper` paper A's estimate of
+    both.
 
     Raises:
         SettingError: A share is out of range.
@@ -40,15 +36,7 @@ def saving(shape: ModelShape, tokens: int, hidden: int, cut: int, shots: int) ->
 
     Layers below `cut` see all tokens, layers from `cut` on only those kept. Generated tokens are not counted.
 
-    Args:
-        shape: The model.
-        tokens: Length of the prompt, hidden tokens included.
-        hidden: How many of them are hidden.
-        cut: Number of layers that still see the hidden tokens, from 0 to N.
-        shots: Number of examples in the prompt, for the paper's estimate.
-
-    Returns:
-        The saved shares.
+    `shots` is for the paper's estimate.
 
     Raises:
         SettingError: No token is kept, or a number is out of range.
@@ -76,14 +64,6 @@ def paper_saving(num_layers: int, cut: int, shots: int) -> float:
       is exact for keys and values: there (L - r)/L x hidden/tokens is saved.
     - Generated tokens are not counted by either.
 
-    Args:
-        num_layers: L.
-        cut: r, the number of layers that see the examples, from 0 to L.
-        shots: k, the number of examples.
-
-    Returns:
-        The share, from 0 to 1.
-
     Raises:
         SettingError: A number is out of range.
     """
@@ -92,13 +72,3 @@ def paper_saving(num_layers: int, cut: int, shots: int) -> float:
     if shots < 0:
         raise SettingError(f"shots must be at least 0, found {shots}")
     return (num_layers - cut) / num_layers * shots / (shots + 1)
-
-
-def prompt_flops(shape: ModelShape, tokens: int, hidden: int = 0, cut: int | None = None) -> int:
-    """Floating-point operations of reading one prompt; arguments, conventions and errors of `prefill_cost`."""
-    return prefill_cost(shape, tokens, hidden, cut).flops
-
-
-def kv_elements(shape: ModelShape, tokens: int, hidden: int = 0, cut: int | None = None) -> int:
-    """Elements of keys and values that a prompt leaves in the cache; arguments and errors of `prefill_cost`."""
-    return prefill_cost(shape, tokens, hidden, cut, dtype="int8").kv_bytes

@@ -15,18 +15,11 @@ class ModelShape:
     """Sizes of a decoder; all are numbers of elements.
 
     Attributes:
-        num_layers: Number of decoder layers, N.
-        width: Size of the residual stream.
-        heads: Number of query heads.
         kv_heads: Number of key and value heads; fewer than `heads` with grouped-query attention.
         head_size: Size of a query and of a key.
-        mlp: Inner size of a dense MLP.
-        vocab: Number of rows of the language-model head.
         gated: Whether an MLP has three matrices (gate, up, down) and not two.
         windows: Per layer, how many tokens a token sees, itself included; None = all before it. Empty = all None.
         experts: Number of routed experts in a mixture layer; 0 when the model has none.
-        experts_per_token: Routed experts that one token passes through.
-        expert_mlp: Inner size of one routed expert.
         shared_mlp: Inner size of the expert that every token passes through besides; 0 when there is none.
         dense_layers: Layers with a dense MLP in a model whose other layers are mixtures.
         shared_gate: Whether the shared expert has a gate of its own, one number per token (Qwen2-MoE).
@@ -89,12 +82,7 @@ class ModelShape:
     def from_config(cls, config: object, *, gated: bool | None = None) -> ModelShape:
         """The shape that a Hugging Face configuration describes.
 
-        Args:
-            config: Anything with the attribute names that the families use, such as `hidden_size` or `n_embd`.
-            gated: Whether MLPs have a gate; None decides by `config.model_type`, since no configuration says it.
-
-        Returns:
-            The shape.
+        No configuration says whether MLPs have a gate; where `gated` is None, `config.model_type` decides.
 
         Raises:
             ModelError: A size is missing, or the layers are not those of a plain decoder (linear attention, shared
@@ -142,14 +130,7 @@ class ModelShape:
     def from_json(cls, values: Mapping[str, Any]) -> ModelShape:
         """The shape that `dataclasses.asdict` wrote to a JSON file, where tuples and sets have become lists.
 
-        Args:
-            values: Sizes by name; those that were not known when the file was written take their defaults.
-
-        Returns:
-            The shape.
-
-        Raises:
-            SettingError: As for the class.
+        Sizes that were not known when the file was written take their defaults. Errors are those of the class.
         """
         lists = {"windows": tuple, "dense_layers": frozenset}
         return cls(**{name: lists[name](value) if name in lists else value for name, value in values.items()})
@@ -190,14 +171,9 @@ class ModelShape:
         return self.kv_rank * self.heads * (self.head_size - self.rope_size + self.one_value) if self.kv_rank else 0
 
     def mlp_weights(self, layer: int, routed: int | None = None) -> int:
-        """Elements of the MLP matrices of a layer.
+        """Elements of the MLP matrices of a layer; of a mixture those of the shared expert and of `routed` others.
 
-        Args:
-            layer: Which layer, from 0.
-            routed: Of a mixture, how many routed experts to count; None = those of one token.
-
-        Returns:
-            The number of elements; of a mixture the shared expert is counted too.
+        None counts the experts of one token.
         """
         matrices = 3 if self.gated else 2
         if not self.is_mixture(layer):
@@ -208,15 +184,3 @@ class ModelShape:
     def router_weights(self, layer: int) -> int:
         """Elements of the matrices of a mixture that choose and weigh experts; 0 for a dense MLP."""
         return self.width * (self.experts + self.shared_gate) if self.is_mixture(layer) else 0
-
-    def weights(self, layer: int) -> int:
-        """Number of elements of all weight matrices of `layer`: projections, MLP or all experts and their router."""
-        return self._attention_weights + self.mlp_weights(layer, self.experts) + self.router_weights(layer)
-
-    def weights_per_token(self, layer: int) -> int:
-        """Number of elements of the weight matrices of `layer` that one token is multiplied with when it is read."""
-        return self._attention_weights + self.mlp_weights(layer) + self.router_weights(layer)
-
-    @property
-    def _attention_weights(self) -> int:
-        return self.projection_weights + self.expansion_weights

@@ -12,19 +12,18 @@ from taskpoint.prompts.writing import Template
 from taskpoint.settings import shown
 
 
-class Endings:
-    """The ends of answers in one form: a model with a template.
+class AnswerEnd:
+    """Where answers end: of one model, asked in one template.
 
     Attributes:
         tokens: the model's own end tokens, and every token that carries the whole stop text; ascending.
-        pad: token that fills up shorter rows.
     """
 
     def __init__(self, lm: LanguageModel, template: Template) -> None:
         self._tokenizer, self._template = lm.tokenizer, template
         pad = lm.tokenizer.pad_token_id
         self.pad = int(pad if pad is not None else lm.tokenizer.eos_token_id or 0)
-        if self.pad >= vocabulary(lm):  # padding tokens are added to a tokenizer and not to the model; nobody sees them
+        if self.pad >= vocabulary(lm):  # a padding token may be the tokenizer's alone; the mask hides it
             self.pad = 0
         self.tokens = _end_tokens(lm, template.stop)
 

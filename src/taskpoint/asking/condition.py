@@ -21,11 +21,7 @@ _WITH_INSTRUCTION = " (with instruction)"
 
 @dataclass(frozen=True)
 class Condition:
-    """One curve of an experiment.
-
-    Attributes:
-        hide: selector of the hidden tokens, in normal form.
-        instruction: whether the prompt has an instruction.
+    """One curve of an experiment: the selector of the hidden tokens, and whether the prompt has an instruction.
 
     Raises:
         SettingError: the selector cannot be read, hides nothing, or hides an instruction that the prompt lacks.

@@ -17,13 +17,9 @@ from taskpoint.prompts.writing import Template
 def encoded(
     lm: LanguageModel, template: Template, contents: Sequence[Content], answers: Sequence[str] | None = None
 ) -> list[SegmentedPrompt]:
-    """Prompts in tokens that the model knows; errors as `encode_many`.
+    """Prompts in tokens that the model knows; `answers` are references to append, for teacher forcing.
 
-    Args:
-        lm: the model.
-        template: how the content is written.
-        contents: what the prompts say.
-        answers: reference answers to append, for teacher forcing.
+    Errors are those of `encode_many`, and one more.
 
     Raises:
         ModelError: the tokenizer writes a token that the model has no embedding for.

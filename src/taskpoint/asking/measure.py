@@ -14,10 +14,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from taskpoint.asking.answer_end import Endings
-from taskpoint.asking.device import device_of
-from taskpoint.asking.finite_check import check_prompts
-from taskpoint.asking.same_context import Group, groups
+from taskpoint.asking.answer_end import AnswerEnd
+from taskpoint.asking.finite_on_prompts import check_finite_on_prompts
+from taskpoint.asking.same_context import Group, grouped_by_context
+from taskpoint.asking.token_device import token_device
 from taskpoint.engine.context import read_context
 from taskpoint.engine.cut import cut_context
 from taskpoint.engine.finite import nowhere
@@ -59,12 +59,9 @@ class ReferenceScores:
 
 @dataclass(frozen=True, eq=False)
 class _Asked:
-    """Prompts that are computed together.
+    """Prompts that are computed together, by their places among all prompts.
 
-    Attributes:
-        rows: their places among all prompts.
-        batch: their tokens, or those that follow the context.
-        context: what all of them begin with, when it is read once.
+    The batch holds their tokens; where all of them begin with a context that is read once, those that follow it.
     """
 
     rows: tuple[int, ...]
@@ -82,7 +79,7 @@ class Measure:
 
     def __init__(self, lm: LanguageModel, template: Template, max_new_tokens: int) -> None:
         self._lm, self._new = lm, max_new_tokens
-        self._endings = Endings(lm, template)
+        self._end = AnswerEnd(lm, template)
         self._contexts: dict[tuple[bytes, bytes], SweepContext] = {}
 
     def answers(
@@ -90,10 +87,11 @@ class Measure:
     ) -> list[list[str]]:
         """Greedy answers by cut and prompt, each ended at the template's stop text."""
         texts = [[""] * len(prompts) for _ in cuts]
-        for asked in self._asked(prompts, hidden, swept=len(cuts) >= _SWEEP_FROM):
-            if len(cuts) >= _SWEEP_FROM:
-                swept = self._sweep(asked)
-                tokens = [swept[cut] for cut in cuts]
+        sweep = len(cuts) >= _SWEEP_FROM
+        for asked in self._asked(prompts, hidden, share_context=sweep):
+            if sweep:
+                at_every_cut = self._sweep(asked)
+                tokens = [at_every_cut[cut] for cut in cuts]
             else:
                 tokens = [self._generate(asked.batch, cut) for cut in cuts]
             self._place(texts, asked, tokens)
@@ -102,9 +100,10 @@ class Measure:
     def exit_answers(self, prompts: Sequence[SegmentedPrompt], cuts: Sequence[int]) -> list[list[str]]:
         """Greedy answers by r and prompt when layers r ... N-1 are skipped for every token."""
         texts = [[""] * len(prompts) for _ in cuts]
-        for asked in self._asked(prompts, [np.zeros(len(prompt), dtype=bool) for prompt in prompts], swept=True):
-            swept = self._sweep(asked, skip=True)
-            self._place(texts, asked, [swept[cut] for cut in cuts])
+        nothing = [np.zeros(len(prompt), dtype=bool) for prompt in prompts]
+        for asked in self._asked(prompts, nothing, share_context=True):
+            at_every_layer = self._sweep(asked, skip=True)
+            self._place(texts, asked, [at_every_layer[cut] for cut in cuts])
         return texts
 
     @torch.inference_mode()
@@ -120,7 +119,7 @@ class Measure:
         rank = np.zeros((len(cuts), len(prompts)), dtype=np.int64)
         lengths = torch.tensor([len(prompt) - prompt.prompt_length for prompt in prompts])
         last = int(lengths.max()) + 1
-        for asked in self._asked(prompts, hidden, swept=len(cuts) >= _SWEEP_FROM):
+        for asked in self._asked(prompts, hidden, share_context=len(cuts) >= _SWEEP_FROM):
             vocab = len(self._lm.tokenizer)
             step = max(1, _MOST_LOGITS // (len(cuts) * last * vocab))
             for start in range(0, len(asked.rows), step):
@@ -128,7 +127,7 @@ class Measure:
                 rows = list(asked.rows[some])
                 found = self._scores(asked, some, lengths[rows], cuts, last)
                 if np.isnan(found.logprob).any():  # one NaN or infinity among the logits makes all of a row's NaN
-                    check_prompts(self._lm, [prompts[row] for row in rows])
+                    check_finite_on_prompts(self._lm, [prompts[row] for row in rows])
                     raise nowhere(self._lm.model, "under a cut, though not without one")
                 logprob[:, rows], rank[:, rows] = found.logprob, found.rank
         return ReferenceScores(logprob, rank)
@@ -153,14 +152,17 @@ class Measure:
         logprob = chosen[..., 0].masked_fill(~answer, 0).sum(-1)
         return ReferenceScores(logprob.double().cpu().numpy(), ranks.masked_fill(~answer, 0).amax(-1).cpu().numpy())
 
-    def _asked(self, prompts: Sequence[SegmentedPrompt], hidden: Sequence[_Mask], swept: bool) -> Iterator[_Asked]:
-        """The prompts in batches; in a sweep those that begin alike share what they begin with."""
-        device = device_of(self._lm)
-        for group in groups(prompts, hidden) if swept else [Group(tuple(range(len(prompts))), 0)]:
+    def _asked(
+        self, prompts: Sequence[SegmentedPrompt], hidden: Sequence[_Mask], share_context: bool
+    ) -> Iterator[_Asked]:
+        """The prompts in batches, either all in one or those together whose context is read once for all of them."""
+        device = token_device(self._lm)
+        together = Group(tuple(range(len(prompts))), 0)
+        for group in grouped_by_context(prompts, hidden) if share_context else [together]:
             start, first = group.context, group.rows[0]
             context = self._context(prompts[first].ids[:start], hidden[first][:start], device) if start else None
             rest = [prompts[row].since(start) for row in group.rows]
-            batch = pad_left(rest, [hidden[row][start:] for row in group.rows], self._endings.pad)
+            batch = pad_left(rest, [hidden[row][start:] for row in group.rows], self._end.pad)
             parts = (part.to(device) for part in (batch.input_ids, batch.attention_mask, batch.hidden))
             yield _Asked(group.rows, Batch(*parts), context)
 
@@ -175,15 +177,15 @@ class Measure:
 
     def _sweep(self, asked: _Asked, skip: bool = False) -> Int[Tensor, "C B new"]:
         named: dict[str, Any] = {"skip": skip, "context": asked.context}
-        return sweep_generate(self._lm.model, *asked.inputs, self._new, self._endings.tokens, **named)
+        return sweep_generate(self._lm.model, *asked.inputs, self._new, self._end.tokens, **named)
 
     def _place(self, texts: list[list[str]], asked: _Asked, tokens: Sequence[Int[Tensor, "B _"]]) -> None:
         for by_prompt, written in zip(texts, tokens, strict=True):
-            for row, text in zip(asked.rows, self._endings.texts(written), strict=True):
+            for row, text in zip(asked.rows, self._end.texts(written), strict=True):
                 by_prompt[row] = text
 
     def _generate(self, batch: Batch, cut: int) -> Tensor:
-        model, ending = self._lm.model, Ending(self._lm.model, self._endings.tokens)
+        model, ending = self._lm.model, Ending(self._lm.model, self._end.tokens)
         with cut_context(model, cut, batch.hidden):
             return greedy(model, batch.input_ids, batch.attention_mask, self._new, ending)
 

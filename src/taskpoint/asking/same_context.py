@@ -16,10 +16,9 @@ _SHARE_FROM = 8
 
 @dataclass(frozen=True)
 class Group:
-    """Prompts that are asked together.
+    """Prompts that are asked together, by their places in the list.
 
     Attributes:
-        rows: their places in the list.
         context: number of tokens with which all of them begin, hidden alike; 0 for none.
     """
 
@@ -27,15 +26,10 @@ class Group:
     context: int
 
 
-def groups(prompts: Sequence[SegmentedPrompt], hidden: Sequence[Bool[np.ndarray, " _"]]) -> list[Group]:
+def grouped_by_context(prompts: Sequence[SegmentedPrompt], hidden: Sequence[Bool[np.ndarray, " _"]]) -> list[Group]:
     """Prompts with the same tokens before the query, where there are enough of them; all others in one group.
 
-    Args:
-        prompts: the prompts.
-        hidden: which tokens of each are hidden.
-
-    Returns:
-        Groups that hold every prompt once.
+    Every prompt is in one group.
     """
     alike: dict[tuple[bytes, bytes], list[int]] = {}
     lengths = [_context(prompt) for prompt in prompts]

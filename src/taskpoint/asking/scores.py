@@ -25,7 +25,7 @@ _OF_COUNTS = {each.counts: each for each in (CorpusBleu(), CorpusChrf(), CorpusC
 
 
 @dataclass(frozen=True, eq=False)
-class Scores:
+class CurveScores:
     """What is known of the answers of one curve, and how that becomes one score.
 
     Attributes:
@@ -46,7 +46,7 @@ class Scores:
         return interval(self.values[cut], statistic=self.statistic)
 
 
-def curve_scores(rows: pd.DataFrame, condition: str, shots: int, cuts: Sequence[int]) -> Scores:
+def curve_scores(rows: pd.DataFrame, condition: str, shots: int, cuts: Sequence[int]) -> CurveScores:
     """The scores of one curve, seeds and items in the order of their names.
 
     Raises:
@@ -54,7 +54,7 @@ def curve_scores(rows: pd.DataFrame, condition: str, shots: int, cuts: Sequence[
     """
     found = _of_curve(rows, condition, shots, cuts)
     if not (found["counts"] != "").any():
-        return Scores(_table(found, condition, cuts, "score"), Mean())
+        return CurveScores(_table(found, condition, cuts, "score"), Mean())
     texts = _table(found, condition, cuts, "counts")
     each = [text.split() for text in texts.ravel()]
     widths = sorted(set(map(len, each)))
@@ -64,19 +64,18 @@ def curve_scores(rows: pd.DataFrame, condition: str, shots: int, cuts: Sequence[
             f"{', '.join(map(str, _OF_COUNTS))}: give another folder with --out, or install the version that wrote them"
         )
     counts = np.array(each, dtype=np.float64)
-    return Scores(counts.reshape(*texts.shape, -1), _OF_COUNTS[widths[0]])
+    return CurveScores(counts.reshape(*texts.shape, -1), _OF_COUNTS[widths[0]])
 
 
-def language_scores(rows: pd.DataFrame, condition: str, shots: int, cuts: Sequence[int]) -> Scores | None:
+def language_scores(rows: pd.DataFrame, condition: str, shots: int, cuts: Sequence[int]) -> CurveScores | None:
     """Whether each answer is in the language that was asked for (1.0 or 0.0); None for a task without languages.
 
-    Raises:
-        RunFolderError: some rows are missing, because the run was interrupted.
+    Errors are those of `curve_scores`.
     """
     found = _of_curve(rows, condition, shots, cuts)
     if found["in_language"].isna().any():
         return None
-    return Scores(_table(found, condition, cuts, "in_language"), Mean())
+    return CurveScores(_table(found, condition, cuts, "in_language"), Mean())
 
 
 def _of_curve(rows: pd.DataFrame, condition: str, shots: int, cuts: Sequence[int]) -> pd.DataFrame:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,7 +30,7 @@ def pretrain_lexicon(
 
     config = PretrainLexicon(out, seed=seed, **_given(steps=steps, device=device))
     with progress("pretrain lexicon", console(stderr=True)) as tell:
-        result = run(config, *_told(tell))
+        result = run(config, tell)
     for shots, instruction in _FORMS:
         typer.echo(f"{_form(shots, instruction)}: {result.mean(shots, instruction):.1%} right")
     typer.echo(f"model: {result.folder}")
@@ -57,7 +56,7 @@ def pretrain_translator(
 
     config = PretrainTranslator(out, data, seed=seed, **{**sized(size), **_given(steps=steps, device=device)})
     with progress("pretrain translator", console(stderr=True)) as tell:
-        result = run(config, *_told(tell))
+        result = run(config, tell)
     for task in result.tasks:
         for shots, instruction in _FORMS:
             typer.echo(f"{task}, {_form(shots, instruction)}: BLEU {result.mean(task, shots, instruction):.1f}")
@@ -67,16 +66,6 @@ def pretrain_translator(
 def _given(**options: Any) -> dict[str, Any]:
     """The options that were named; for the others the recipe decides."""
     return {name: value for name, value in options.items() if value is not None}
-
-
-def _told(
-    tell: Callable[..., None],
-) -> tuple[Callable[[int, int, float, float], None], Callable[[int, int], None]]:
-    """What a recipe calls while it trains, and while it measures."""
-    return (
-        lambda done, total, loss, accuracy: tell(done, total, f"loss {loss:.3f}, right {accuracy:.0%}"),
-        lambda done, total: tell(done, total, "measuring"),
-    )
 
 
 def _form(shots: int, instruction: bool) -> str:

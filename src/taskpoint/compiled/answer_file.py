@@ -21,8 +21,6 @@ class Generated:
     """What became of a file of queries.
 
     Attributes:
-        out: the file of answers.
-        queries: number of queries.
         fresh: how many of them were answered now; the others had been before.
         whole: how many of these the compiled context did not serve, so that their whole prompt was read.
     """
@@ -44,17 +42,9 @@ def generate_file(
 ) -> Generated:
     """Answers every line of a file; started again with the same `out`, it goes on behind the last line written.
 
-    Args:
-        prompt: the compiled prompt.
-        queries: JSON lines, as `taskpoint.tasks.files.queries` reads them.
-        out: file of answers: the same lines with the key "answer" added, in the same order. None takes a file in
-            `runs/` that the same settings find again.
-        max_new_tokens: longest answer in tokens.
-        batch_size: queries that are answered, and written, at once.
-        progress: called with the queries done and the queries there are.
-
-    Returns:
-        Where the answers are, and how many were fresh.
+    Queries are JSON lines, as `taskpoint.tasks.files.queries` reads them; in `out` they have the key "answer" added, in
+    the same order. None takes a file in `runs/` that the same settings find again. `batch_size` queries are answered,
+    and written, at once.
 
     Raises:
         DataError: the queries cannot be read.

@@ -1,4 +1,4 @@
-"""Compiled prompts: a context is read once, and kept only for the layers that still look at it."""
+"""Compiled prompts: a context is read once, and kept only for the layers that still see it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from taskpoint.asking.by_name import model_of, task_of
 from taskpoint.asking.condition import Condition
 from taskpoint.asking.encoding import encoded, vocabulary
-from taskpoint.asking.finite_check import check_prompts
-from taskpoint.asking.given import model_of, task_of
-from taskpoint.compiled.file import CompiledFile, Origin, Recipe, read_compiled
-from taskpoint.compiled.prompt import CompiledPrompt, read_context
+from taskpoint.asking.finite_on_prompts import check_finite_on_prompts
+from taskpoint.compiled.file import CompiledFile, CompiledFrom, Origin, read_compiled
+from taskpoint.compiled.prompt import CompiledPrompt, compiled_context
 from taskpoint.engine.compiled import CompiledContext
 from taskpoint.errors import DataError, ModelError, PromptError, SettingError, TokenizerError
 from taskpoint.models.files.fingerprint import ModelFingerprint, model_fingerprint, tokenizer_fingerprint
@@ -62,9 +62,6 @@ def compile_prompt(
         instruction: whether the prompt has an instruction.
         template: name of the prompt template; None takes the task's.
 
-    Returns:
-        The compiled prompt.
-
     Raises:
         SettingError: `after` or `hide` do not fit, or the task has sub-tasks, of which one must be named.
         PromptError: too few examples, no instruction, or nothing before the query that could be read in advance.
@@ -94,9 +91,9 @@ def compile_prompt(
     stable = stable_prefix(prompts, hidden)
     if not stable.hidden.any():
         raise PromptError(f"hide={selector.text!r} hides no token of a prompt with {shots} shots")
-    check_prompts(lm, prompts[:1])
+    check_finite_on_prompts(lm, prompts[:1])
     served = (stable.begins(prompt, mask) for prompt, mask in zip(prompts, hidden, strict=True))
-    recipe = Recipe(
+    recipe = CompiledFrom(
         task=task.name,
         instruction=context.instruction,
         examples=[(example.input, example.output) for example in context.examples],
@@ -114,18 +111,11 @@ def compile_prompt(
         tokenizer=tokenizer_fingerprint(lm.tokenizer),
         versions=library_versions(),
     )
-    return CompiledPrompt(lm, CompiledFile(recipe, origin, read_context(lm, stable.ids, stable.hidden, cut)))
+    return CompiledPrompt(lm, CompiledFile(recipe, origin, compiled_context(lm, stable.ids, stable.hidden, cut)))
 
 
 def load_prompt(path: str | Path, lm: LanguageModel | str) -> CompiledPrompt:
-    """Loads a prompt that was saved, for the model that it was compiled with.
-
-    Args:
-        path: the file.
-        lm: the model, or what `taskpoint.load` loads it by; on any device.
-
-    Returns:
-        The compiled prompt.
+    """Loads a prompt that was saved, for the model that it was compiled with; the model may be on any device.
 
     Raises:
         DataError: the file is missing, damaged, no compiled prompt, or of another format or version.
@@ -186,7 +176,7 @@ def _placed(context: CompiledContext, lm: LanguageModel, name: str) -> CompiledC
         ModelError: the model reads other keys or values.
     """
     count = min(_READ_AGAIN, len(context.tokens))
-    fresh = read_context(lm, context.tokens[:count].numpy(), context.drop[:count].numpy(), context.after)
+    fresh = compiled_context(lm, context.tokens[:count].numpy(), context.drop[:count].numpy(), context.after)
 
     def move(stored: tuple[Tensor, ...], again: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return tuple(_same(old.to(new.device), new, name) for old, new in zip(stored, again, strict=True))

@@ -35,16 +35,10 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class Recipe(_Strict):
+class CompiledFrom(_Strict):
     """What was compiled.
 
     Attributes:
-        task: name of the task.
-        instruction: the instruction; None where the prompt has none.
-        examples: the worked examples, as pairs of input and output.
-        template: name of the template.
-        shots: number of examples.
-        seed: draw of the examples.
         hide: what layers from `after` on do not see, as a selector.
         after: the cut r.
         probe: a query whose prompt begins with the compiled tokens.
@@ -69,11 +63,7 @@ class Origin(_Strict):
     """What it was compiled with.
 
     Attributes:
-        model: name of the model.
-        revision: its revision, if it has one.
         fingerprint: of the model, as `ModelFingerprint.as_json` gives it.
-        tokenizer: fingerprint of the tokenizer.
-        versions: library versions by name.
     """
 
     model: str
@@ -87,29 +77,20 @@ class Description(_Strict):
     """Everything that a file says beside its tensors.
 
     Attributes:
-        format_version: of the file.
-        recipe: what was compiled.
-        origin: what it was compiled with.
         sha256: over all of this and the tensors.
     """
 
     format_version: int
-    recipe: Recipe
+    recipe: CompiledFrom
     origin: Origin
     sha256: str
 
 
 @dataclass(frozen=True, eq=False)
 class CompiledFile:
-    """What a file holds.
+    """What a file holds: what was compiled, what with, and tokens, keys and values."""
 
-    Attributes:
-        recipe: what was compiled.
-        origin: what it was compiled with.
-        context: tokens, keys and values.
-    """
-
-    recipe: Recipe
+    recipe: CompiledFrom
     origin: Origin
     context: CompiledContext
 
@@ -144,11 +125,7 @@ def write_compiled(file: CompiledFile, path: Path) -> None:
 
 
 def check_target(path: Path) -> None:
-    """Refuses to write over anything but a compiled prompt.
-
-    Raises:
-        DataError: something else stands there.
-    """
+    """Refuses, with a DataError, to write over anything but a compiled prompt."""
     if path.exists() and not (path.is_file() and is_compiled(path)):
         raise DataError(f"{str(path)!r} is there already and is no compiled prompt; give another file")
 

@@ -1,6 +1,6 @@
 """A prompt whose context has been read, and that answers queries.
 
-Shapes: B queries, T tokens of one prompt, L tokens of the longest rest.
+Shapes: B queries, T tokens of one prompt, L tokens of the longest rest after the context.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Int64
 
-from taskpoint.asking.answer_end import Endings
-from taskpoint.asking.device import device_of
+from taskpoint.asking.answer_end import AnswerEnd
 from taskpoint.asking.encoding import encoded
-from taskpoint.asking.finite_check import check_prompts
-from taskpoint.compiled.file import CompiledFile, Recipe, write_compiled
+from taskpoint.asking.finite_on_prompts import check_finite_on_prompts
+from taskpoint.asking.token_device import token_device
+from taskpoint.compiled.file import CompiledFile, CompiledFrom, write_compiled
 from taskpoint.engine.compiled import CompiledContext, compile_context, prefix_generate
 from taskpoint.engine.finite import watching
 from taskpoint.engine.paths.batch_sizes import in_batches
@@ -51,20 +51,16 @@ class Answer:
 class CompiledPrompt:
     """A prompt whose context has been read; made by `compile_prompt` and `load_prompt`.
 
-    The examples are fixed. A query that is itself among them has its answer before its eyes.
+    The examples are fixed: a query that is itself among them finds its answer there.
 
     Its keys and values are those of the model as it was: once the model is trained further, compile it again.
-
-    Attributes:
-        lm: the model that answers.
-        file: what a file of it holds.
     """
 
     lm: LanguageModel
     file: CompiledFile
 
     @property
-    def recipe(self) -> Recipe:
+    def recipe(self) -> CompiledFrom:
         """What was compiled: instruction, examples, template, what is hidden, the cut."""
         return self.file.recipe
 
@@ -81,10 +77,7 @@ class CompiledPrompt:
         )
 
     def save(self, path: str | Path) -> Path:
-        """Writes the prompt as safetensors, whole or not at all; a compiled prompt that stands there is replaced.
-
-        Returns:
-            Where it stands.
+        """Writes the prompt as safetensors, whole or not at all, over another compiled prompt; gives the path.
 
         Raises:
             DataError: something else stands there, or it cannot be written.
@@ -100,9 +93,6 @@ class CompiledPrompt:
             queries: what is asked, each as it shall stand in the prompt.
             max_new_tokens: longest answer in tokens; it ends earlier at the template's stop text.
             batch_size: queries that are answered at once; half as many where memory does not hold them.
-
-        Returns:
-            The answers, in the order of the queries.
 
         Raises:
             SettingError: `queries` is no list of texts, or a number is below 1.
@@ -120,13 +110,13 @@ class CompiledPrompt:
         texts = [""] * len(prompts)
         # Queries of like length together: a batch costs as much as its longest.
         order = sorted((place for place, yes in enumerate(served) if yes), key=lambda place: len(prompts[place]))
-        with watching(self.lm.model, lambda: check_prompts(self.lm, prompts)):
+        with watching(self.lm.model, lambda: check_finite_on_prompts(self.lm, prompts)):
             parts = in_batches(
                 len(order),
                 batch_size,
                 lambda rows: self._continue(self.context, [prompts[place] for place in order[rows]], max_new_tokens),
             )
-            found = [text for part in parts for text in self._endings.texts(part)]
+            found = [text for part in parts for text in self._end.texts(part)]
             for place, text in zip(order, found, strict=True):
                 texts[place] = text
             for place in (place for place, yes in enumerate(served) if not yes):
@@ -138,12 +128,8 @@ class CompiledPrompt:
         self._encoded(queries, max_new_tokens)
 
     def check_model(self, query: str) -> None:
-        """Reads the whole prompt of a query without a cut.
-
-        Raises:
-            ModelError: the model computes NaN or infinity.
-        """
-        check_prompts(self.lm, self._encoded([query], 1))
+        """Reads the whole prompt of a query without a cut; a ModelError where the model computes NaN or infinity."""
+        check_finite_on_prompts(self.lm, self._encoded([query], 1))
 
     def serves(self, query: str) -> bool:
         """Whether the compiled context serves a query: its prompt begins with the same tokens."""
@@ -173,22 +159,22 @@ class CompiledPrompt:
         self, context: CompiledContext, prompts: Sequence[SegmentedPrompt], new: int
     ) -> Int64[torch.Tensor, "B new"]:
         """Answers, in tokens, to prompts that begin with the tokens of a context."""
-        device = device_of(self.lm)
+        device = token_device(self.lm)
         begun = len(context.tokens)
         longest = max(len(prompt) for prompt in prompts) - begun
-        ids = torch.full((len(prompts), longest), self._endings.pad, dtype=torch.long)  # [B, L]
+        ids = torch.full((len(prompts), longest), self._end.pad, dtype=torch.long)  # [B, L]
         mask = torch.zeros_like(ids)
         for row, prompt in enumerate(prompts):
             rest = prompt.ids[begun:]
             ids[row, longest - len(rest) :], mask[row, longest - len(rest) :] = torch.from_numpy(rest), 1
         padded = None if bool(mask.all()) else mask.to(device)
-        ends = self._endings.tokens or None
+        ends = self._end.tokens or None
         return prefix_generate(self.lm.model, context, ids.to(device), padded, new, ends)
 
     def _whole(self, prompt: SegmentedPrompt, hidden: Bool[np.ndarray, " T"], new: int) -> str:
         """The answer to a prompt that is tokenised otherwise: all of it but its last token is its own context."""
-        context = read_context(self.lm, prompt.ids[:-1], hidden[:-1], self.recipe.after)
-        return self._endings.texts(self._continue(context, [prompt], new))[0]
+        context = compiled_context(self.lm, prompt.ids[:-1], hidden[:-1], self.recipe.after)
+        return self._end.texts(self._continue(context, [prompt], new))[0]
 
     @cached_property
     def _stable(self) -> StablePrefix:
@@ -199,14 +185,14 @@ class CompiledPrompt:
         return template_of(self.recipe.template)
 
     @cached_property
-    def _endings(self) -> Endings:
-        return Endings(self.lm, self._template)
+    def _end(self) -> AnswerEnd:
+        return AnswerEnd(self.lm, self._template)
 
 
-def read_context(
+def compiled_context(
     lm: LanguageModel, ids: Int64[np.ndarray, " T"], hidden: Bool[np.ndarray, " T"], after: int
 ) -> CompiledContext:
     """Reads tokens once under a cut; errors as `compile_context`."""
-    device = device_of(lm)
+    device = token_device(lm)
     tokens, drop = torch.from_numpy(ids)[None].to(device), torch.from_numpy(hidden)[None].to(device)
     return compile_context(lm.model, tokens, drop, after)

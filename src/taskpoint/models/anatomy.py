@@ -32,9 +32,6 @@ class Anatomy:
 
     Attributes:
         decoder: the module that is given the tokens and whose forward runs the layers, one after the other.
-        layers: its decoder layers, first to last.
-        family: the model type of the config.
-        facts: what is known of the family.
         config: the text config of the model.
     """
 
@@ -58,9 +55,8 @@ class Anatomy:
 
     @property
     def max_positions(self) -> int | None:
-        """Tokens that the model was made for; None where its config does not say."""
-        found = (getattr(self.config, name, None) for name in _MAX_POSITIONS)
-        return next((value for value in found if isinstance(value, int) and value > 0), None)
+        """As `max_positions`."""
+        return max_positions(self.config)
 
     @property
     def rows_share_bias(self) -> bool:
@@ -80,14 +76,14 @@ class Anatomy:
         return int(getattr(self.config, facts.index_window)) if kinds is None or kinds[layer] == "local" else None
 
 
+def max_positions(config: Any) -> int | None:
+    """Largest number of tokens that a model of this text config was made for; None where the config names none."""
+    found = (getattr(config, name, None) for name in _MAX_POSITIONS)
+    return next((value for value in found if isinstance(value, int) and value > 0), None)
+
+
 def anatomy(model: nn.Module) -> Anatomy:
-    """Finds the decoder layers of a transformers causal language model.
-
-    Args:
-        model: any transformers decoder with a language-model head, also wrapped by peft.
-
-    Returns:
-        The decoder, its layers and the facts known of its family.
+    """Finds the decoder layers of a transformers causal language model, also of one that peft wraps.
 
     Raises:
         ModelError: the model has no config, is an encoder or encoder-decoder, its layers are not found, keep another

@@ -36,13 +36,7 @@ _LEARNT = MappingProxyType(
 
 @dataclass(frozen=True)
 class BundledModel:
-    """A model that comes with the package.
-
-    Attributes:
-        name: What `load` finds it by.
-        path: Its folder, in the usual Hugging Face form.
-        summary: One line: size and what it was trained on.
-    """
+    """A model that comes with the package; the summary is one line on its size and training data."""
 
     name: str
     path: Path

@@ -80,16 +80,7 @@ def register_family(
     Most families need no row. The self-check still runs on the first model of the family: a wrong row is found, and
     masks are used instead.
 
-    Args:
-        model_type: `model_type` of the family's config.
-        layers: dotted path from the model to its list of decoder layers, such as `"model.layers"`.
-        index_window: config entry with the window of layers that measure distance by cache index.
-        index_window_types: config entry that lists, by layer, `"local"` or `"global"`; without it all are local.
-        mask_hides: boolean attention masks are True where a token is hidden.
-        by_mask: config entries whose window the attention mask holds, so that the self-check need not reach it.
-
-    Returns:
-        The row, which replaces an earlier one of yours for the same family.
+    The arguments are those of `FamilyFacts`. The row replaces an earlier one of yours for the same family.
 
     Raises:
         SettingError: no model type, one that is shipped, or an entry of another form.

@@ -38,11 +38,7 @@ class Head:
 
 
 def head_of(model: nn.Module) -> Head:
-    """What stands on top of the model's layers, found by looking at the object; nothing is run.
-
-    Args:
-        model: any module, also wrapped by peft.
-    """
+    """What stands on top of the model's layers, found by looking at the object; nothing is run."""
     base: Any = base_of(model)
     name, config = type(base).__name__, getattr(base, "config", None)
     if config is None or not hasattr(config, "get_text_config"):
@@ -64,11 +60,7 @@ def head_of(model: nn.Module) -> Head:
 
 
 def check_head(model: nn.Module, *, headless: bool = False) -> None:
-    """Refuses models that have no language-model head.
-
-    Args:
-        model: any module, also wrapped by peft.
-        headless: let a decoder without any head pass, for what needs no logits.
+    """Refuses models that have no language-model head; `headless` lets a decoder without any head pass.
 
     Raises:
         ModelError: what was found, and what to pass instead.
@@ -88,7 +80,7 @@ def _writes(module: Any) -> bool:
 
 
 def _reads(model: Any) -> bool:
-    """Whether what it is given is text first of all; models that hear have heads too, over letters."""
+    """Whether its main input is text; speech models have heads too, over letters."""
     return getattr(model, "main_input_name", "input_ids") == "input_ids"
 
 

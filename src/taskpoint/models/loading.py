@@ -14,7 +14,7 @@ import transformers
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from taskpoint.errors import ModelError, SettingError
-from taskpoint.models.anatomy import anatomy
+from taskpoint.models.anatomy import anatomy, max_positions
 from taskpoint.models.bundled import DEFAULT, bundled_models
 from taskpoint.models.device import usable_device
 from taskpoint.models.files.quiet import without_bars
@@ -39,11 +39,9 @@ _SOURCE_ARGUMENTS = (
 
 @dataclass(frozen=True, eq=False)
 class LanguageModel:
-    """A decoder, its tokenizer, and where they come from.
+    """A decoder in evaluation mode, its tokenizer, which knows character offsets, and where they come from.
 
     Attributes:
-        model: The plain transformers model, in evaluation mode.
-        tokenizer: Its tokenizer, which knows character offsets.
         name: The bundled name, folder or hub id that it was loaded by.
         revision: The commit of a hub model, or the revision that was asked for; None for folders.
     """
@@ -55,18 +53,13 @@ class LanguageModel:
 
     @property
     def num_layers(self) -> int:
-        """Number of decoder layers, N.
-
-        Raises:
-            ModelError: The layers cannot be found.
-        """
+        """Number of decoder layers, N; a ModelError where they cannot be found."""
         return anatomy(self.model).num_layers
 
     @property
     def max_positions(self) -> int | None:
         """Largest number of tokens that the model was made for; None where its config names none."""
-        found = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        return None if found is None else int(found)
+        return max_positions(self.model.config.get_text_config())
 
 
 def load(
@@ -77,7 +70,7 @@ def load(
     revision: str | None = None,
     **from_pretrained: Any,
 ) -> LanguageModel:
-    """Load a model.
+    """Loads a model.
 
     A vision-language model is loaded as a whole, by `AutoModelForImageTextToText`, with the tokenizer of its processor.
 
@@ -154,7 +147,7 @@ def _source(name: str) -> tuple[str, bool]:
     known = bundled_models()
     if name in known:
         return str(known[name].path), True
-    # os.path answers no where Path raises: a name that is too long, or holds what no path can.
+    # os.path says False where Path raises an error: for a name that is too long, or holds what no path can.
     folder = Path(os.path.expanduser(name))
     if name.strip() and os.path.isdir(folder):
         if not (folder / "config.json").is_file():

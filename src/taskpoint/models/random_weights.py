@@ -35,9 +35,6 @@ def random_decoder(
         dtype: float32 (None), bfloat16 or float16.
         device: Where the weights are made; None for the CPU.
 
-    Returns:
-        The model, in evaluation mode.
-
     Raises:
         SettingError: A spec of another form, sizes that do not fit together, an unknown dtype or device.
     """
@@ -55,11 +52,7 @@ def random_decoder(
 
 
 def _check_memory(config: Any, size: int, place: torch.device) -> None:
-    """Refuses what no memory holds, before anything is made.
-
-    Raises:
-        SettingError: the weights take more than is free.
-    """
+    """Refuses, with a SettingError, weights that take more memory than is free, before anything is made."""
     heads = config.head_dim * (config.num_attention_heads + config.num_key_value_heads)
     layer = config.hidden_size * (2 * heads + 3 * config.intermediate_size)
     needed = (config.num_hidden_layers * layer + 2 * config.vocab_size * config.hidden_size) * size

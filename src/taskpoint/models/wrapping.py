@@ -23,11 +23,6 @@ def modules_down_to(model: nn.Module, inner: nn.Module) -> list[nn.Module]:
 def check_wrapping(model: nn.Module, decoder: nn.Module, layers: Iterable[nn.Module]) -> None:
     """Refuses compiled models, and adapters of peft that add tokens or count them.
 
-    Args:
-        model: the model.
-        decoder: the module inside it that runs the layers.
-        layers: the layers.
-
     Raises:
         ModelError: what was found, and what to pass instead.
     """

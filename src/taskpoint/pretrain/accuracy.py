@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import torch
 
+from taskpoint.asking.encoding import encoded
+from taskpoint.asking.measure import Measure
 from taskpoint.models.loading import LanguageModel
-from taskpoint.prompts.batch import pad_left
+from taskpoint.progress import Progress
 from taskpoint.prompts.content import Content
-from taskpoint.prompts.encode import encode_many
 from taskpoint.prompts.template import Template
 from taskpoint.tasks.base import Item, Task
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """The score of one sub-task in one form.
-
-    Attributes:
-        subtask: Name of the sub-task.
-        shots: Examples in each prompt.
-        instruction: Whether the prompts have the instruction line.
-        items: Number of queries.
-        mean: Mean score, for word tasks the share that is exactly right.
-    """
+    """The mean score of one sub-task in one form; for word tasks the share that is exactly right."""
 
     subtask: str
     shots: int
@@ -45,19 +36,11 @@ def accuracies(
     per_subtask: int = 60,
     seed: int = 0,
     batch: int = 128,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[Accuracy, ...]:
-    """Ask every sub-task greedily, with new examples for each query, with and (then) without the instruction.
+    """Asks every sub-task greedily, with new examples for each query, with and (then) without the instruction.
 
-    Args:
-        lm: The model.
-        task: Its first `per_subtask` items of each sub-task are asked.
-        template: How prompts are written.
-        shots: Numbers of examples.
-        per_subtask: Most queries of a sub-task.
-        seed: Chooses the examples.
-        batch: Prompts at once.
-        progress: Called with forms done and forms in all.
+    Of each sub-task the first `per_subtask` items are asked; the seed chooses the examples.
 
     Raises:
         PromptError: too few examples for `shots`, or a task without instruction.
@@ -76,7 +59,7 @@ def accuracies(
             Accuracy(name, count, instruction, len(scores), float(np.mean(scores))) for name, scores in right.items()
         ]
         if progress is not None:
-            progress(number, len(forms))
+            progress(number, len(forms), "measuring")
     return tuple(found)
 
 
@@ -90,36 +73,19 @@ def first_items(task: Task, per_subtask: int) -> list[Item]:
     return [item for group in chosen.values() for item in group]
 
 
-@torch.inference_mode()
 def greedy_answers(
     lm: LanguageModel, template: Template, contents: Sequence[Content], new: int, batch: int
 ) -> list[str]:
-    """What the model answers to each prompt, ended at the template's stop text.
-
-    Args:
-        lm: The model.
-        template: How prompts are written.
-        contents: What they say.
-        new: Most tokens of an answer.
-        batch: Prompts at once.
-    """
-    prompts = encode_many(lm.tokenizer, template, contents)
+    """What the model answers to each prompt in at most `new` tokens, ended at the template's stop text."""
+    prompts = encoded(lm, template, contents)
+    measure = Measure(lm, template, new)
     # Prompts of like length share a batch: less padding.
     order = sorted(range(len(prompts)), key=lambda place: len(prompts[place]))
-    pad: Any = lm.tokenizer.pad_token_id
     said = [""] * len(prompts)
-    model: Any = lm.model
     for start in range(0, len(order), batch):
         places = order[start : start + batch]
-        hidden = [np.zeros(len(prompts[place]), dtype=bool) for place in places]
-        padded = pad_left([prompts[place] for place in places], hidden, int(pad))
-        tokens = model.generate(
-            padded.input_ids.to(model.device),
-            attention_mask=padded.attention_mask.to(model.device),
-            do_sample=False,
-            max_new_tokens=new,
-        )[:, padded.input_ids.shape[1] :]
-        texts = lm.tokenizer.batch_decode(tokens, skip_special_tokens=True)
+        together = [prompts[place] for place in places]
+        [texts] = measure.answers(together, [np.zeros(len(prompt), dtype=bool) for prompt in together], [lm.num_layers])
         for place, text in zip(places, texts, strict=True):
-            said[place] = template.answer(text)
+            said[place] = text
     return said

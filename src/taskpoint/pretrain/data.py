@@ -57,14 +57,7 @@ class Mixture:
                 raise SettingError(f"{subtask.name!r} has no instruction; set instruction_share to 0")
 
     def draw(self, tokenizer: PreTrainedTokenizerFast, batch: int, seed: int, step: int) -> TrainingBatch:
-        """The batch of one step; it depends on nothing but the arguments, so a run can be continued at any step.
-
-        Args:
-            tokenizer: Gives ids and offsets.
-            batch: Number of sequences.
-            seed: Seed of the run.
-            step: Number of the step, from 0.
-        """
+        """The batch of one step; it depends on nothing but the arguments, so a run can be continued at any step."""
         chance = np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, step))))
         chosen = chance.integers(len(self.subtasks), size=batch)
         instructed = chance.random(batch) < self.instruction_share

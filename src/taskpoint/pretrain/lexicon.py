@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from taskpoint.pretrain.data import Mixture
 from taskpoint.pretrain.lexicon_card import lexicon_card
 from taskpoint.pretrain.lexicon_result import LexiconResult
 from taskpoint.pretrain.ship import MODEL, ship, writing
+from taskpoint.progress import Progress
 from taskpoint.prompts.template import template
 from taskpoint.results.folder import RunFolder
 from taskpoint.settings import place
@@ -25,7 +25,7 @@ from taskpoint.tasks.lexicon import subtasks
 from taskpoint.tasks.mapping import MappingTask, Subtask
 from taskpoint.training.recipe import Recipe
 from taskpoint.training.tokenizer import suite_texts, train_tokenizer
-from taskpoint.training.trainer import Progress, train
+from taskpoint.training.trainer import train
 
 # Plain templates with a stop text; the first is the one that the task suite uses by itself.
 _TEMPLATES = ("qa", "arrow", "colon")
@@ -38,28 +38,17 @@ _FREE = ("out", "device", "checkpoint_every")
 class PretrainLexicon(Recipe):
     """All that decides the model; the defaults are those of the bundled one.
 
+    What is not told here is told by `Architecture` and `TrainingSettings`; `warmup_share` is the share of the steps in
+    which the learning rate rises.
+
     Attributes:
         out: Run folder, with the checkpoint and at the end the folder `model`.
-        steps: Optimiser steps.
         batch: Sequences in a step.
         shots: Worked examples in a sequence. The answers of all of them are taught, so 0 to `shots` are learnt at once.
         instruction_share: Share of the sequences with an instruction line.
         other_share: Share of the sequences in another template than "qa".
-        layers: Decoder layers.
-        width: Size of the residual stream.
-        heads: Attention heads.
-        mlp: Size of the gated MLP.
         positions: Longest sequence that the model says it reads; it is trained on about a hundred tokens.
-        vocab: Tokens of the tokenizer, at most.
-        lr: Peak of the learning rate.
-        warmup_share: Share of the steps in which it rises.
-        weight_decay: Decoupled decay of the matrices.
-        beta2: Of AdamW.
-        clip: Largest norm of the gradient.
         bfloat16: Multiply in bfloat16 (about twice as fast on CPUs that have it); the weights stay float32.
-        seed: Seed of weights and data, 0 or more.
-        device: Such as `"cpu"` or `"cuda"`.
-        checkpoint_every: Steps between checkpoints.
         measured: Queries of each sub-task that the model card's accuracies are measured on.
 
     Raises:
@@ -102,17 +91,8 @@ class PretrainLexicon(Recipe):
         return Mixture(taught, templates, self.shots, self.instruction_share, self.other_share)
 
 
-def run(
-    config: PretrainLexicon,
-    progress: Progress | None = None,
-    measuring: Callable[[int, int], None] | None = None,
-) -> LexiconResult:
-    """Train, export and measure the model; a run that was killed anywhere goes on in the same folder.
-
-    Args:
-        config: All settings.
-        progress: Called after each training step with steps done, steps in all, loss and accuracy.
-        measuring: Called after each form of prompt that was measured, with forms done and forms in all.
+def run(config: PretrainLexicon, progress: Progress | None = None) -> LexiconResult:
+    """Trains, exports and measures the model; a run that was killed anywhere goes on in the same folder.
 
     Raises:
         RunFolderError: the folder holds another configuration, is in use, or is damaged.
@@ -142,7 +122,7 @@ def run(
                     mixture.templates[0],
                     per_subtask=config.measured,
                     seed=config.seed,
-                    progress=measuring,
+                    progress=progress,
                 )
                 weights = sum(weight.numel() for weight in model.parameters())
                 return LexiconResult(config.out / MODEL, done.steps, done.seconds, done.loss, weights, scores)

@@ -66,14 +66,7 @@ task, new examples for each query. Columns: number of examples, without ("bare")
 
 
 def lexicon_card(settings: Mapping[str, object], result: LexiconResult, mixture: Mixture, hardware: str) -> str:
-    """Markdown with the metadata block that the hub reads.
-
-    Args:
-        settings: Settings of the run by name, as in its config.json.
-        result: What was reached.
-        mixture: What was taught.
-        hardware: What it was trained on.
-    """
+    """Markdown with the metadata block that the hub reads."""
     first = mixture.subtasks[0]
     shown = [f"Q: {text}\nA: {answers[0]}" for text, answers in first.pairs[:2]]
     return _TEXT.format(

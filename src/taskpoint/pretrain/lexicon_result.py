@@ -11,11 +11,7 @@ from taskpoint.pretrain.result import TrainedModel
 
 @dataclass(frozen=True)
 class LexiconResult(TrainedModel):
-    """A trained model and how often it answers right.
-
-    Attributes:
-        accuracies: By sub-task, examples and instruction, of the exported weights.
-    """
+    """A trained model, and how often its exported weights answer right, by sub-task, examples and instruction."""
 
     accuracies: tuple[Accuracy, ...]
 

@@ -21,8 +21,6 @@ class TrainedModel:
 
     Attributes:
         folder: The model in the usual Hugging Face form, with its card.
-        steps: Training steps.
-        seconds: Time spent in them.
         loss: Loss of the last step, nats per taught token.
         parameters: Number of weights; tied ones count once.
     """
@@ -37,7 +35,7 @@ class TrainedModel:
         return f"model: {self.folder}\ntrained: {self.steps} steps in {self.seconds / 60:.0f} minutes"
 
     def write(self, out: Path) -> None:
-        """Write `result.json` into the run folder.
+        """Writes `result.json` into the run folder.
 
         Raises:
             OSError: the folder cannot be written.
@@ -47,7 +45,7 @@ class TrainedModel:
 
     @classmethod
     def read(cls: type[Kind], out: Path) -> Kind:
-        """Read `result.json` from a run folder.
+        """Reads `result.json` from a run folder.
 
         Raises:
             RunFolderError: it is not there, or damaged.

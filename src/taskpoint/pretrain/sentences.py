@@ -30,14 +30,11 @@ class SentenceMixture:
     decide what is said when nothing tells the task, at the smallest cost.
 
     Attributes:
-        corpora: The sentences; their `train` part is read.
-        template: How they are written; it needs a stop text.
         pairs: Pairs of all the sequences of a step, or a few more.
         lengths: Numbers of pairs of a sequence, each with the same share of all pairs; 1 to 9 teach 0 to 8 examples.
         tokens: Most tokens that are computed at once, padding counted.
         instruction_share: Share of the translating sequences that begin with the instruction line.
         repeat_share: Share of the sequences that repeat, where they have at most `longest_repeat` pairs.
-        longest_repeat: As said.
 
     Raises:
         SettingError: A share outside 0 … 1, no number of pairs, a template without a stop text, or fewer sentences than
@@ -79,11 +76,6 @@ class SentenceMixture:
         """The sequences of one step, those of like length together.
 
         They depend on nothing but the arguments, so a run can be continued at any step.
-
-        Args:
-            tokenizer: Gives ids and offsets.
-            seed: Seed of the run.
-            step: Number of the step, from 0.
         """
         chance = np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, step))))
         often = 1 / np.asarray(self.lengths)

@@ -32,16 +32,10 @@ def ship(
     measure: Callable[[LanguageModel], Result],
     card: Callable[[Result], str],
 ) -> Result:
-    """Make `model` in a run folder; it is there with all its files and figures, or not at all.
+    """Makes `model` in a run folder; it is there with all its files and figures, or not at all.
 
-    Args:
-        out: The run folder.
-        model: The trained model.
-        tokenizer: Its tokenizer.
-        stop: The text that ends an answer.
-        device: Where it is measured.
-        measure: Is given what is shipped: the rounded weights, opened as a user opens them.
-        card: Text of its README.
+    `measure` is given what is shipped, on `device`: the rounded weights, opened as a user opens them. Of what it gives,
+    `card` makes the text of the README. The text `stop` ends an answer.
     """
     draft = out / f"{MODEL}.tmp"
     shutil.rmtree(draft, ignore_errors=True)
@@ -58,7 +52,7 @@ def ship(
 
 
 def load_quietly(folder: Path, device: str) -> LanguageModel:
-    """Open an exported model without a progress bar; training has one of its own."""
+    """Opens an exported model without a progress bar; training has one of its own."""
     with without_bars():
         return load(folder, device=device)
 

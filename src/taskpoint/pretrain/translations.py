@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from taskpoint.models.loading import LanguageModel
 from taskpoint.pretrain.accuracy import first_items, greedy_answers
+from taskpoint.progress import Progress
 from taskpoint.prompts.template import Template
 from taskpoint.tasks.base import Item
 from taskpoint.tasks.scores.bleu import corpus_bleu, corpus_chrf
@@ -19,15 +20,7 @@ _SPARE_TOKENS = 8
 
 @dataclass(frozen=True)
 class Answered:
-    """What a model answered to one direction in one form.
-
-    Attributes:
-        direction: Such as `eng-fra`.
-        shots: Examples in each prompt.
-        instruction: Whether the prompts have the instruction line.
-        items: What was asked.
-        texts: The answer to each.
-    """
+    """What a model answered to one direction, such as `eng-fra`, in one form."""
 
     direction: str
     shots: int
@@ -38,16 +31,9 @@ class Answered:
 
 @dataclass(frozen=True)
 class TranslationScore:
-    """The score of one direction in one form.
+    """The score of one direction of a test set in one form, 0 to 100.
 
-    Attributes:
-        task: Name of the test set.
-        direction: Such as `eng-fra`.
-        shots: Examples in each prompt.
-        instruction: Whether the prompts have the instruction line.
-        items: Number of queries.
-        bleu: Corpus BLEU in lower case against all accepted translations, 0 to 100.
-        chrf: Corpus chrF likewise.
+    Both are corpus scores in lower case against all accepted translations.
     """
 
     task: str
@@ -60,7 +46,7 @@ class TranslationScore:
 
     @classmethod
     def of(cls, task: TranslationTask, said: Answered) -> TranslationScore:
-        """Score what was answered."""
+        """The score of what was answered."""
         answers = [item.answers for item in said.items]
         scores = corpus_bleu(said.texts, answers), corpus_chrf(said.texts, answers)
         return cls(task.name, said.direction, said.shots, said.instruction, len(said.items), *scores)
@@ -71,9 +57,6 @@ class ZeroShot:
     """What a model does with the sentences of one direction when nothing tells it the task.
 
     Attributes:
-        task: Name of the test set.
-        direction: Such as `eng-fra`.
-        items: Number of queries.
         languages: Share of the answers by the language that they are in; "" where that is not to be seen.
         repeated: Share of the answers that repeat the query word for word, case and punctuation apart.
     """
@@ -86,7 +69,7 @@ class ZeroShot:
 
     @classmethod
     def of(cls, task: TranslationTask, said: Answered) -> ZeroShot:
-        """Describe what was answered."""
+        """What was answered, described."""
         count = len(said.items)
         spoken = Counter(task.spoken_language(text) or "" for text in said.texts)
         repeated = sum(
@@ -106,19 +89,10 @@ def answered(
     seed: int = 0,
     batch: int = 64,
 ) -> Iterator[tuple[Answered, ...]]:
-    """Ask every direction greedily, with new examples for each query; one form after the other.
+    """Asks every direction greedily, with new examples for each query; all directions of one form, then the next form.
 
-    Args:
-        lm: The model.
-        task: Its directions are its sub-tasks; the first `per_direction` items of each are asked.
-        template: How prompts are written.
-        forms: Numbers of examples, each with whether there is an instruction.
-        per_direction: Most queries of a direction.
-        seed: Chooses the examples.
-        batch: Prompts at once.
-
-    Yields:
-        All directions of one form.
+    A form is a number of examples, and whether there is an instruction. Of each direction the first `per_direction`
+    items are asked; the seed chooses the examples.
 
     Raises:
         PromptError: Too few sentences for so many examples.
@@ -158,18 +132,11 @@ def measured(
     shots: Sequence[int],
     per_direction: int,
     seed: int,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[tuple[TranslationScore, ...], tuple[ZeroShot, ...]]:
     """All that is told of a finished model: scores in every form, and what it does when nothing tells the task.
 
-    Args:
-        lm: The model.
-        tasks: The test sets.
-        template: How prompts are written.
-        shots: Numbers of examples, each without and with the instruction.
-        per_direction: Most queries of a direction.
-        seed: Chooses the examples.
-        progress: Called with forms done and forms in all.
+    Each number of examples is asked for without and with the instruction; the other arguments are those of `answered`.
     """
     forms = [(count, instruction) for instruction in (False, True) for count in shots]
     scores: list[TranslationScore] = []
@@ -181,7 +148,7 @@ def measured(
             bare += [ZeroShot.of(task, each) for each in form if (each.shots, each.instruction) == (0, False)]
             done += 1
             if progress is not None:
-                progress(done, len(forms) * len(tasks))
+                progress(done, len(forms) * len(tasks), "measuring")
     return tuple(scores), tuple(bare)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -22,6 +22,7 @@ from taskpoint.pretrain.ship import MODEL, load_quietly, ship, writing
 from taskpoint.pretrain.translations import mean_bleu, measured, translation_scores
 from taskpoint.pretrain.translator_card import translator_card
 from taskpoint.pretrain.translator_result import TranslatorResult
+from taskpoint.progress import Progress
 from taskpoint.prompts.template import template
 from taskpoint.results.folder import RunFolder
 from taskpoint.settings import place
@@ -30,7 +31,7 @@ from taskpoint.tasks.tatoeba import Corpus, corpora, tatoeba
 from taskpoint.training.history import History, log_spaced
 from taskpoint.training.recipe import Recipe
 from taskpoint.training.tokenizer import train_tokenizer
-from taskpoint.training.trainer import Progress, train
+from taskpoint.training.trainer import train
 
 SIZES: Mapping[str, Mapping[str, int | float]] = MappingProxyType(
     {
@@ -61,33 +62,14 @@ _FREE = ("out", "data", "device", "checkpoint_every")
 class PretrainTranslator(Recipe):
     """All that decides the model; the defaults are those of the bundled one.
 
+    What is not told here is told by `SentenceMixture`, `Architecture` and `TrainingSettings`; `warmup_share` is the
+    share of the steps in which the learning rate rises.
+
     Attributes:
         out: Run folder: checkpoint, log, snapshots, and at the end the folder `model`.
         data: Folder with the Tatoeba pairs.
-        steps: Optimiser steps.
-        pairs: Sentence pairs in a step.
         lengths: Pairs of a sequence; every translation is taught, so 0 to one less than these examples are learnt.
-        tokens: Most tokens computed at once, padding counted.
         instruction_share: Share of the translating sequences that have an instruction line.
-        repeat_share: Share of the short sequences that repeat their sentences (`SentenceMixture`).
-        longest_repeat: Pairs of the longest of these.
-        layers: Decoder layers.
-        width: Size of the residual stream.
-        heads: Attention heads.
-        mlp: Size of the gated MLP.
-        positions: Longest sequence that the model says it reads; it is trained on about two hundred tokens.
-        vocab: Tokens of the tokenizer, at most.
-        optimizer: "adamw" or "muon".
-        lr: Peak of the learning rate.
-        warmup_share: Share of the steps in which it rises.
-        weight_decay: Decoupled decay of the matrices.
-        beta2: Of AdamW.
-        clip: Largest norm of the gradient.
-        bfloat16: Multiply in bfloat16; the weights stay float32.
-        compiled: Compile the layers.
-        seed: Seed of weights and data, 0 or more.
-        device: Such as `"cpu"` or `"cuda"`.
-        checkpoint_every: Steps between checkpoints.
         measured: Sentences of each direction that the model card's BLEU is measured on.
 
     Raises:
@@ -142,17 +124,8 @@ class PretrainTranslator(Recipe):
         )
 
 
-def run(
-    config: PretrainTranslator,
-    progress: Progress | None = None,
-    measuring: Callable[[int, int], None] | None = None,
-) -> TranslatorResult:
-    """Train, export and measure the model; a run that was killed anywhere goes on in the same folder.
-
-    Args:
-        config: All settings.
-        progress: Called after each training step with steps done, steps in all, loss and accuracy.
-        measuring: Called after each form of prompt that was measured, with forms done and forms in all.
+def run(config: PretrainTranslator, progress: Progress | None = None) -> TranslatorResult:
+    """Trains, exports and measures the model; a run that was killed anywhere goes on in the same folder.
 
     Raises:
         DataError: The sentences cannot be read.
@@ -184,7 +157,7 @@ def run(
                 shots=_SHOTS,
                 per_direction=config.measured,
                 seed=config.seed,
-                progress=measuring,
+                progress=progress,
             )
             weights = sum(weight.numel() for weight in model.parameters())
             return TranslatorResult(config.out / MODEL, done.steps, done.seconds, done.loss, weights, scores, bare)

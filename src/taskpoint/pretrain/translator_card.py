@@ -127,15 +127,7 @@ def translator_card(
     everyday: TranslationTask,
     hardware: str,
 ) -> str:
-    """Markdown with the metadata block that the hub reads.
-
-    Args:
-        settings: Settings of the run by name, as in its config.json.
-        result: What was reached.
-        mixture: What was taught.
-        everyday: The project's own test set.
-        hardware: What it was trained on.
-    """
+    """Markdown with the metadata block that the hub reads."""
     others = [LANGUAGES[corpus.language] for corpus in mixture.corpora]
     english = [pair[0] for corpus in mixture.corpora for pair in corpus.train]
     return _TEXT.format(

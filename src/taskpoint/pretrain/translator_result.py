@@ -11,11 +11,9 @@ from taskpoint.pretrain.translations import TranslationScore, ZeroShot, mean_ble
 
 @dataclass(frozen=True)
 class TranslatorResult(TrainedModel):
-    """A trained model and how well it translates.
+    """A trained model, and how well its exported weights translate, by test set, direction, examples and instruction.
 
-    Attributes:
-        scores: By test set, direction, examples and instruction, of the exported weights.
-        zero_shot: By test set and direction: what is answered when nothing tells the task.
+    `zero_shot` tells by test set and direction what is answered when nothing tells the task.
     """
 
     scores: tuple[TranslationScore, ...]

@@ -21,7 +21,6 @@ class Batch:
     """Prompts that end in the same column.
 
     Attributes:
-        input_ids: token ids; the padding id before each prompt.
         attention_mask: 1 at tokens, 0 at padding.
         hidden: True at the tokens to cut away; never at padding.
     """
@@ -40,12 +39,9 @@ class Batch:
 
 
 def pad_left(prompts: Sequence[SegmentedPrompt], hidden: Sequence[Bool[np.ndarray, " _"]], pad_id: int) -> Batch:
-    """Pad prompts on the left, so that all of them are continued from the last column.
+    """Pads prompts on the left, so that all of them are continued from the last column.
 
-    Args:
-        prompts: at least one prompt.
-        hidden: for each prompt one bool per token, as `Selector.mask` gives it.
-        pad_id: token id of the padding; any valid one, for the attention mask keeps it out.
+    `hidden` is what `Selector.mask` gives for each prompt. Any valid `pad_id` will do: the attention mask keeps it out.
 
     Raises:
         SettingError: no prompts, or masks that do not fit them.

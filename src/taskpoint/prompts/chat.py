@@ -46,7 +46,7 @@ class ChatTemplate(Template):
     def write(
         self, content: Content, output: str | None = None, *, tokenizer: Tokenizer | None = None
     ) -> WrittenPrompt:
-        """Write content as a conversation that waits for the assistant, followed by `output` if there is one.
+        """Writes content as a conversation that waits for the assistant, followed by `output` if there is one.
 
         PREFIX is what stands before the first message, less the header of a user's turn if anything else is there.
 
@@ -185,7 +185,7 @@ def _split(literal: str, header: str) -> tuple[str, str]:
 
 
 def _keep_prefix(closing: str, opening: str, bos: str | None) -> tuple[str, str]:
-    """Leave something in front: models use the first token as an attention sink (design, invariant 4)."""
+    """Leaves something in front: models use the first token as an attention sink, so it is not to be hidden."""
     if closing:
         return closing, opening
     cut = len(bos) if bos and opening.startswith(bos) else len(opening)

@@ -21,11 +21,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Content:
-    """An optional instruction, worked examples (the shots, in order) and the question that is to be answered.
-
-    Raises:
-        PromptError: A text is too long.
-    """
+    """An optional instruction, worked examples (the shots) and the question; a PromptError where a text is too long."""
 
     instruction: str | None
     examples: tuple[Example, ...]
@@ -45,7 +41,7 @@ class Content:
 
     @classmethod
     def from_messages(cls, messages: Sequence[Mapping[str, str]]) -> Content:
-        """Read a conversation: system is the instruction, user and assistant pairs are examples, the last user asks.
+        """Reads a conversation: system is the instruction, user and assistant pairs are examples, the last user asks.
 
         Raises:
             DataError: another order of roles, a message without role or text, or no question at the end.

@@ -1,4 +1,4 @@
-"""From written text to token ids: one tokenisation, labels from character offsets (design, invariant 6).
+"""From written text to token ids: one tokenisation, labels from character offsets.
 
 T tokens, S spans of the written text.
 """
@@ -19,16 +19,10 @@ _SPACE = "\u0120"
 
 
 def encode(tokenizer: Tokenizer, template: Template, content: Content, output: str | None = None) -> SegmentedPrompt:
-    """Tokenise a prompt once and label every token.
+    """Tokenises a prompt once and labels every token; `output` is appended as segment OUTPUT, for teacher forcing.
 
     A token that straddles a border belongs to the later segment. What the tokenizer adds before the text (BOS) is
     PREFIX; what it adds after the text (EOS, [SEP]) is left off, because a prompt is there to be continued.
-
-    Args:
-        tokenizer: a fast transformers tokenizer.
-        template: how the content is written.
-        content: what the prompt says.
-        output: reference answer to append as segment OUTPUT, for teacher forcing.
 
     Raises:
         TokenizerError: the tokenizer has no character offsets, or no chat template where one is asked for.
@@ -41,7 +35,7 @@ def encode(tokenizer: Tokenizer, template: Template, content: Content, output: s
 def encode_many(
     tokenizer: Tokenizer, template: Template, contents: Sequence[Content], outputs: Sequence[str] | None = None
 ) -> list[SegmentedPrompt]:
-    """Tokenise many prompts in one call of the tokenizer; each result is what `encode` gives.
+    """Tokenises many prompts in one call of the tokenizer; each result is what `encode` gives.
 
     Raises:
         SettingError: `outputs` has another length than `contents`.
@@ -87,16 +81,7 @@ def encode_many(
 
 
 def check_length(prompt: SegmentedPrompt, limit: int, new_tokens: int = 0) -> None:
-    """Refuse a prompt that does not fit the model's positions.
-
-    Args:
-        prompt: the prompt, with or without OUTPUT.
-        limit: number of positions that the model has.
-        new_tokens: number of tokens that shall be generated after it.
-
-    Raises:
-        PromptError: prompt and new tokens need more than `limit` positions.
-    """
+    """Refuses, with a PromptError, a prompt that does not fit the model's positions together with new tokens."""
     over = len(prompt) + new_tokens - limit
     if over > 0:
         more = f" and {new_tokens} new ones" if new_tokens else ""

@@ -18,11 +18,7 @@ class _Late(BaseException):
 
 
 def within(seconds: int, run: Callable[[], T]) -> T:
-    """Does `run` in this thread; Python code in it is ended when the time is over.
-
-    Raises:
-        TimeoutError: It was not done in time.
-    """
+    """Runs `run` in this thread; Python code in it is ended by a TimeoutError when the time is over."""
     thread, lock, done = threading.get_ident(), threading.Lock(), threading.Event()
 
     def end() -> None:

@@ -49,10 +49,8 @@ class SegmentedPrompt:
     """One tokenised prompt: ids and labels per token, and the characters of `text` that each token covers.
 
     Attributes:
-        ids: token ids as the model reads them.
         segments: `Segment` of each token; never falls from one token to the next.
         examples: example number of each token, -1 outside the examples.
-        parts: `Part` of each token.
         text: the written prompt, without what the tokenizer adds itself.
         offsets: start and end (exclusive) of each token in `text`; equal where a token stands for no text, as BOS does.
 

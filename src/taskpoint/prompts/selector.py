@@ -75,11 +75,7 @@ class Term:
 
 @dataclass(frozen=True)
 class Selector:
-    """A parsed selector; `parse_selector` makes it.
-
-    Attributes:
-        terms: what is hidden; empty for nothing.
-    """
+    """A parsed selector; `parse_selector` makes it. Without terms it hides nothing."""
 
     terms: tuple[Term, ...]
 
@@ -108,7 +104,7 @@ class Selector:
 
 
 def parse_selector(text: str) -> Selector:
-    """Read a selector; capitals and spaces do not matter.
+    """Reads a selector; capitals and spaces do not matter.
 
     Raises:
         SettingError: a word or a range that the language does not have; the message gives the nearest valid word.

@@ -1,7 +1,7 @@
 """The tokens that prompts of one context begin with, whatever their query.
 
 The end of a context may merge with the query into one token, and there is only one tokenisation: that of the whole
-prompt (design, invariant 6). So the tokens of a context are read off whole prompts and never made by themselves.
+prompt. So the tokens of a context are read off whole prompts and never made by themselves.
 
 T tokens of one prompt, K stable tokens.
 """
@@ -20,11 +20,9 @@ from taskpoint.prompts.segments import Part, Segment, SegmentedPrompt
 
 @dataclass(frozen=True, eq=False)
 class StablePrefix:
-    """The first tokens of prompts with one context.
+    """The first tokens of prompts with one context; they never reach into the text of a query.
 
-    Attributes:
-        ids: token ids; never reaches into the text of a query.
-        hidden: True at those that are hidden. No token after them is hidden.
+    No token after them is hidden.
     """
 
     ids: Int64[np.ndarray, " K"]
@@ -49,10 +47,6 @@ def stable_prefix(prompts: Sequence[SegmentedPrompt], hidden: Sequence[Bool[np.n
 
     Most and not all: one odd query that merges with the last hidden token would leave that token over in every prompt.
 
-    Args:
-        prompts: the same context with different queries.
-        hidden: for each prompt one bool per token, as `Selector.mask` gives it.
-
     Raises:
         SettingError: no prompts.
         PromptError: hidden tokens stand behind the query, or nothing stands before it.
@@ -68,10 +62,10 @@ def stable_prefix(prompts: Sequence[SegmentedPrompt], hidden: Sequence[Bool[np.n
         for length in {min(most, *reach) for reach in zip(shared, (end for _, end in ranges), strict=True)}:
             if length < max(least, 1):
                 continue
-            covered = sum(
+            begin_so = sum(
                 low <= length <= min(high, common) for (low, high), common in zip(ranges, shared, strict=True)
             )
-            found = max(found or (0, 0, 0), (covered, length, -own))
+            found = max(found or (0, 0, 0), (begin_so, length, -own))
     if found is None:
         raise PromptError(
             "no tokens before the query can be computed in advance: nothing stands there, or what is hidden stands "

@@ -21,14 +21,6 @@ class DelimiterTemplate(Template):
     A prompt is `instruction + instruction_end` (`bare_start` if there is no instruction), then for every example
     `question + input + answer_mark + answer_gap + output + separator`, then `question + query + answer_mark`. The gap
     stays off the end of the prompt, because tokenizers join a space to the word after it; it opens the output instead.
-
-    Attributes:
-        question: text before each question.
-        answer_mark: text between question and answer.
-        answer_gap: text between `answer_mark` and the answer, left for the model to generate.
-        separator: text after each example.
-        instruction_end: text after the instruction.
-        bare_start: text that a prompt without instruction starts with (segment PREFIX).
     """
 
     question: str
@@ -49,7 +41,7 @@ class DelimiterTemplate(Template):
     def write(
         self, content: Content, output: str | None = None, *, tokenizer: Tokenizer | None = None
     ) -> WrittenPrompt:
-        """Write content, followed by gap and `output` (segment OUTPUT) if there is one; needs no tokenizer."""
+        """Writes content, followed by gap and `output` (segment OUTPUT) if there is one; needs no tokenizer."""
         writer = Writer()
         if content.instruction is None:
             if self.bare_start:
@@ -93,11 +85,7 @@ TEMPLATES: Mapping[str, Template] = MappingProxyType({form.name: form for form i
 
 
 def template(name: str) -> Template:
-    """The template of this name.
-
-    Raises:
-        UnknownNameError: no template has that name; the message lists those there are.
-    """
+    """The template of this name; an UnknownNameError lists those there are."""
     if name not in TEMPLATES:
         raise UnknownNameError("template", name, TEMPLATES)
     return TEMPLATES[name]

@@ -22,10 +22,10 @@ class Tokenizer(Protocol):
         """Whether the tokenizer knows character offsets."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Tokenise texts."""
+        """Tokenises texts."""
 
     def apply_chat_template(self, *args: Any, **kwargs: Any) -> Any:
-        """Write a conversation as text."""
+        """Writes a conversation as text."""
 
     def convert_ids_to_tokens(self, *args: Any, **kwargs: Any) -> Any:
         """The vocabulary entries of ids."""
@@ -55,7 +55,7 @@ class Writer:
         self._end = 0
 
     def add(self, text: str, segment: Segment, example: int = -1, part: Part = Part.NONE) -> None:
-        """Append text with one label."""
+        """Appends text with one label."""
         start, self._end = self._end, self._end + len(text)
         self._pieces.append(text)
         self._spans.append(Span(start, self._end, segment, example, part))
@@ -67,10 +67,9 @@ class Writer:
 
 @dataclass(frozen=True)
 class Template(ABC):
-    """A way of writing content as text.
+    """A way of writing content as text, found by its name.
 
     Attributes:
-        name: what `template(name)` finds it by.
         stop: text at which a generated answer ends; None where only the model's end-of-text token ends it.
     """
 
@@ -84,7 +83,7 @@ class Template(ABC):
     def write(
         self, content: Content, output: str | None = None, *, tokenizer: Tokenizer | None = None
     ) -> WrittenPrompt:
-        """Write content, followed by `output` (segment OUTPUT) if there is one.
+        """Writes content, followed by `output` (segment OUTPUT) if there is one.
 
         The stop text is not appended: pass `output + template.stop` to teach a model to end its answer.
         """

@@ -15,11 +15,7 @@ _LONGEST_NAME = 200
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file under a temporary name, forces it to disk, and renames it.
-
-    Args:
-        path: Where the file shall stand; its folder exists. A file that stands there is replaced.
-        content: Its bytes.
+    """Writes a file under a temporary name, forces it to disk, and renames it over a file that stands there.
 
     Raises:
         OSError: The disk is full, the folder is not writable, ...; then `path` is as it was.
@@ -41,14 +37,9 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def save_whole(path: Path, content: bytes) -> Path:
-    """Writes a file that the user named, through a link if it is one; its folder is made.
+    """Writes a file that the user named, over one that stands there and through a link if it is one.
 
-    Args:
-        path: Where the file shall stand; a file that stands there is replaced.
-        content: Its bytes.
-
-    Returns:
-        The path.
+    Its folder is made. Gives the path.
 
     Raises:
         RunFolderError: The disk is full, the folder is not writable, something else than a file stands there, ...
@@ -66,14 +57,7 @@ def save_whole(path: Path, content: bytes) -> Path:
 
 
 def make_folder(path: Path) -> None:
-    """Makes a folder and those above it, and forces their entries to disk.
-
-    Args:
-        path: The folder; may exist.
-
-    Raises:
-        OSError: It cannot be made, or a file stands there.
-    """
+    """Makes a folder and those above it that are missing, and forces their entries to disk; an OSError if it cannot."""
     if path.is_dir():
         return
     make_folder(path.parent)
@@ -83,9 +67,6 @@ def make_folder(path: Path) -> None:
 
 def sync_folder(path: Path) -> None:
     """Forces the names in a folder to disk: without it a renamed file can be gone after a power cut.
-
-    Args:
-        path: The folder.
 
     Raises:
         OSError: The folder cannot be opened.

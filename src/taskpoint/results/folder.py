@@ -35,14 +35,10 @@ _SETTINGS = b"taskpoint.settings"
 
 
 class RunFolder:
-    """Rows of one run on disk; made by `open` to write, by `read` to look at them.
+    """Rows of one run on disk; made by `open` to write, by `read` to read.
 
     A key names a part. A part is written whole under a temporary name, forced to disk and renamed: a process may be
     killed at any moment, and when it is started again `has` tells which parts it need not compute.
-
-    Attributes:
-        path: The folder.
-        manifest: Which experiment with which settings it holds.
     """
 
     def __init__(self, path: Path, manifest: Manifest, lock: FolderLock | None, layout: Layout = ITEMS) -> None:
@@ -70,14 +66,7 @@ class RunFolder:
     ) -> RunFolder:
         """Begins a run in a folder, or continues the one that is there; holds the folder until closed.
 
-        Args:
-            path: The folder; made when absent.
-            config: All settings that decide the rows, as text, numbers, lists and mappings.
-            kind: Which experiment.
-            layout: What its rows look like.
-
-        Returns:
-            The folder, ready to write.
+        The config is all settings that decide the rows, as text, numbers, lists and mappings.
 
         Raises:
             RunFolderError: The folder holds a run with other settings (the message lists them), is damaged, is in use
@@ -103,14 +92,7 @@ class RunFolder:
 
     @classmethod
     def read(cls, path: str | Path, layout: Layout = ITEMS) -> RunFolder:
-        """Looks at the run in a folder, without holding or changing it.
-
-        Args:
-            path: The folder.
-            layout: What its rows look like.
-
-        Returns:
-            The folder; `write` is refused.
+        """Opens the run in a folder to read; `write` is refused, and the folder is neither held nor changed.
 
         Raises:
             RunFolderError: There is no run, or it is damaged.
@@ -140,13 +122,13 @@ class RunFolder:
         return len(self._parts)
 
     def close(self) -> None:
-        """Gives the folder free for other processes; reading goes on, writing does not."""
+        """Ends writing, and lets other processes have the folder; it can still be read."""
         if self._lock is not None:
             self._lock.release()
             self._lock = None
 
     def forget(self) -> None:
-        """Takes back a run that has no rows, so that one with other settings may begin in the folder."""
+        """Removes a run that has no rows, so that one with other settings may begin in the folder."""
         if self._lock is not None and not self._parts:
             (self.path / "config.json").unlink(missing_ok=True)
 
@@ -157,9 +139,7 @@ class RunFolder:
     def write(self, key: str, rows: Sequence[Any]) -> None:
         """Writes the part of a key; when this returns, the rows survive a kill and a power cut.
 
-        Args:
-            key: Name of the part, such as `rows.cell_key` gives.
-            rows: Its rows, of the layout or as mappings; none is allowed and means that the part is done.
+        Rows are of the layout, or mappings; to write none means that the part is done.
 
         Raises:
             RunFolderError: The part is there already, the folder was opened to read or closed, or the disk refuses.
@@ -184,10 +164,9 @@ class RunFolder:
         self._parts[name] = versions
 
     def frame(self) -> pd.DataFrame:
-        """All rows, sorted by setting and item; the same whatever the order in which they were written.
+        """All rows with the columns and types of the layout, sorted by setting and item.
 
-        Returns:
-            One row per item and setting, with the columns and types of the layout.
+        They are the same whatever the order in which they were written.
 
         Raises:
             RunFolderError: A part is damaged, or holds rows of another; the message names it.

@@ -32,9 +32,6 @@ class LineFile:
 
     A line without its newline was torn by a kill: it is taken off when the file is opened again, and its record is
     computed anew.
-
-    Attributes:
-        path: The file.
     """
 
     def __init__(self, path: Path, lock: FolderLock) -> None:
@@ -43,15 +40,9 @@ class LineFile:
 
     @classmethod
     def open(cls, path: str | Path, config: Mapping[str, object], kind: str) -> LineFile:
-        """Begins a file, or continues the one that is there; holds it until closed.
+        """Begins a file, or continues the one that is there without its torn last line; holds it until closed.
 
-        Args:
-            path: The file; made when absent, with its folder.
-            config: All settings that decide the records, as text, numbers, lists and mappings.
-            kind: What the run does.
-
-        Returns:
-            The file, whose torn last line, if it had one, is gone.
+        The config is all settings that decide the records, as text, numbers, lists and mappings.
 
         Raises:
             RunFolderError: It was written with other settings (the message lists them) or by something else, is in
@@ -88,17 +79,13 @@ class LineFile:
         self.close()
 
     def close(self) -> None:
-        """Gives the file free for other processes."""
+        """Lets other processes have the file."""
         if self._lock is not None:
             self._lock.release()
             self._lock = None
 
     def records(self) -> Iterator[dict[str, Any]]:
-        """What the lines say, in their order.
-
-        Raises:
-            RunFolderError: A line is no JSON object.
-        """
+        """What the lines say, in their order; a RunFolderError where one is no JSON object."""
         with open(self.path, "rb") as lines:
             for number, line in enumerate(lines, start=1):
                 try:
@@ -130,7 +117,7 @@ class LineFile:
 
 
 def _agree(file: Path, wanted: Manifest) -> None:
-    """Lets only the run go on that began the file; a file that holds nothing belongs to nobody."""
+    """Refuses a file that another run began; an empty one may be taken by any run."""
     beside = file.with_name(f"{file.name}.run.json")
     held = file.exists() and file.stat().st_size > 0
     if not beside.exists():

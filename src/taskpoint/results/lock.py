@@ -27,11 +27,7 @@ class FolderLock:
     """
 
     def __init__(self, path: Path, held: Path | None = None) -> None:
-        """Takes the lock.
-
-        Args:
-            path: The lock file; made when absent.
-            held: What it stands for, for messages; None for its folder.
+        """Takes the lock; `held` is what it stands for in messages, None for its folder.
 
         Raises:
             RunFolderError: Another process holds it.
@@ -64,7 +60,7 @@ class FolderLock:
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)
 
     def release(self) -> None:
-        """Gives the folder free; a second call does nothing."""
+        """Releases the lock; a second call does nothing."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None

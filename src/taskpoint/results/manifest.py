@@ -35,8 +35,6 @@ class Manifest:
     """The content of config.json.
 
     Attributes:
-        kind: Which experiment the folder belongs to.
-        config: Its settings, as JSON values.
         versions: Library versions at the start of the run; each part of rows holds its own.
     """
 
@@ -56,18 +54,7 @@ class Manifest:
 
     @classmethod
     def from_json(cls, content: bytes, where: str) -> Manifest:
-        """Reads the file's bytes.
-
-        Args:
-            content: The bytes.
-            where: The file's name, for messages.
-
-        Returns:
-            The manifest.
-
-        Raises:
-            RunFolderError: It is damaged, or of another schema.
-        """
+        """Reads the bytes of the file called `where`; a RunFolderError where it is damaged, or of another schema."""
         try:
             found = parse(content)
             if "schema" not in found and "model_type" in found:
@@ -110,17 +97,7 @@ def digest_of(said: object) -> str:
 
 
 def as_json(config: Mapping[str, object]) -> dict[str, object]:
-    """Settings as they read back from a file: tuples become lists, sets become sorted lists, paths become text.
-
-    Args:
-        config: Settings by name.
-
-    Returns:
-        The same as JSON values.
-
-    Raises:
-        SettingError: A value has no form in JSON.
-    """
+    """Settings as a file gives them back: tuples and sets as lists, paths as text; a SettingError for what JSON cannot hold."""
 
     def plain(value: object) -> object:
         if isinstance(value, PurePath):

@@ -17,30 +17,19 @@ from taskpoint.errors import SettingError
 class Row:
     """One item under one setting, and what came of it; the order of the fields is the order of the columns.
 
+    None stands for what was not measured, or does not exist; an empty text for what is not known.
+
     Attributes:
-        model: Name of the model.
-        task: Task, as it was asked for.
         condition: What was hidden, or which control this is ("zero-shot", "shuffled answers", "early exit", ...).
-        shots: Number of examples in the prompt.
-        seed: Which draw of examples.
         cut: Number of layers that saw the hidden tokens.
-        item: Id of the test item.
-        text: What the model answered.
         score: How good the answer is, in the unit of the task's metric.
         logprob: Log-probability of the reference answer, natural logarithm; None when not measured.
         rank: Worst rank of a token of the reference among the vocabulary, where the tokens before it are given; 0 =
             greedy decoding writes the reference. None when not measured.
         subtask: Part of the task that the item belongs to.
-        query: The item's input.
-        reference: The item's reference answer.
-        template: Name of the template.
         examples: What identifies the examples of the prompt.
-        tokens: Length of the prompt in tokens; None when not measured.
-        hidden: How many of them were hidden; None when not measured.
-        revision: Revision of the model; None when it has none.
         counts: What the score of many answers at once is computed from (BLEU, chrF), whole numbers with a space
             between them; empty where that is the mean of their scores.
-        language: Language of the answer; empty when unknown, or when the task is not about languages.
         in_language: 1.0 when that is the language asked for, else 0.0; None when the task is not about languages.
 
     Raises:
@@ -84,12 +73,9 @@ _PANDAS = {pa.string(): "string", pa.int64(): "int64", pa.float64(): "float64"}
 
 @dataclass(frozen=True)
 class Layout:
-    """A kind of row as a table.
+    """A kind of row as a table: a dataclass whose fields are text, whole numbers or floats, or one of them or None.
 
-    Attributes:
-        row: A dataclass whose fields are text, whole numbers or floats, or one of them or None; its columns.
-        sorted_by: Columns that tell its rows apart. In their order rows are in the same order, whatever the order in
-            which they were computed.
+    The columns of `sorted_by` tell rows apart: sorted by them, rows are in the same order whichever was computed first.
     """
 
     row: type[Any]
@@ -119,13 +105,9 @@ class Layout:
         }
 
     def table(self, rows: Sequence[Any]) -> pa.Table:
-        """Rows as a table with the columns and types of `schema`.
+        """Rows, in their order, as a table with the columns and types of `schema`.
 
-        Args:
-            rows: Rows, or mappings from column names to values; columns with a default may be left out.
-
-        Returns:
-            The table, in the order of `rows`.
+        A row may be a mapping from column names to values; columns with a default may be left out.
 
         Raises:
             SettingError: A column is missing, unknown or of another type.
@@ -159,19 +141,11 @@ class Layout:
 
 ITEMS = Layout(Row, ("model", "task", "condition", "shots", "seed", "cut", "item"))
 """Rows of experiments that ask a model for answers."""
-COLUMNS, SORTED_BY, DTYPES, table = ITEMS.columns, ITEMS.sorted_by, ITEMS.dtypes, ITEMS.table
 
 
 def cell_key(condition: str, shots: int, seed: int, part: int = 0) -> str:
     """The name of a cell: what is computed at once, written at once, and skipped at once when a run continues.
 
-    Args:
-        condition: As in `Row`.
-        shots: As in `Row`.
-        seed: As in `Row`.
-        part: Which batch of items, for cells that are written in several parts.
-
-    Returns:
-        A name that no other cell has.
+    No other cell has it. `part` tells batches of items apart, for cells that are written in several parts.
     """
     return f"{condition} shots={shots} seed={seed} part={part}"

@@ -19,7 +19,6 @@ class Item:
 
     Attributes:
         id: Names the item within its task; the same on every machine.
-        task: The sub-task that the item belongs to, such as ``"english-french"``.
         input: The query, as it stands in the prompt.
         answers: The accepted answers, the reference first; empty when the source gives none.
 
@@ -41,12 +40,8 @@ class Task(ABC):
     """A set of test items, each with worked examples to put before it.
 
     Every choice is drawn from a generator seeded with names and numbers alone (``drawing.generator``), so a seed means
-    the same prompts on every machine.
-
-    Attributes:
-        name: What the rows of a run call the task; it holds no folder of the user's machine.
-        scoring: How answers are scored; `scored_by` gives a task with another one.
-        template: The name of the prompt template to use when the user names none.
+    the same prompts on every machine. The name, which the rows of a run carry, holds no folder of the user's machine;
+    the template is the one that is used when the user names none.
     """
 
     name: str
@@ -55,14 +50,7 @@ class Task(ABC):
 
     @abstractmethod
     def items(self, limit: int | None = None) -> tuple[Item, ...]:
-        """The test items in a fixed random order, the sub-tasks taking turns.
-
-        Args:
-            limit: At most this many items; they are the first ``limit`` of the full order. ``None`` gives all.
-
-        Raises:
-            SettingError: ``limit`` is below 1.
-        """
+        """The first items of a fixed random order, the sub-tasks in turns; a SettingError for a limit below 1."""
 
     @abstractmethod
     def content(
@@ -77,15 +65,10 @@ class Task(ABC):
     ) -> Content:
         """What the prompt of one item says.
 
-        The input of the item is never among its examples, nor is a variant of it (``scoring.input_key``).
-
-        Args:
-            item: The item that is asked.
-            shots: Number of worked examples.
-            seed: Chooses the examples; those of fewer shots are the first of those of more shots.
-            instruction: Whether the instruction is written.
-            fresh: Draw the examples anew for each item, rather than once for the whole test set.
-            shuffled: The control with wrong answers: the same inputs, but no example keeps an answer accepted for it.
+        The input of the item is never among its examples, nor is a variant of it (``scoring.input_key``). The examples
+        of fewer shots are the first of those of more shots, under the same seed. With ``fresh`` they are drawn anew for
+        each item, rather than once for the whole test set. ``shuffled`` is the control with wrong answers: the same
+        inputs, but no example keeps an answer accepted for it.
 
         Raises:
             PromptError: There are not so many examples, there is no instruction, or the item is of another task.
@@ -95,12 +78,7 @@ class Task(ABC):
         """What stands before every query, whichever it is: the instruction and the examples; the query is empty.
 
         They are those of ``content`` for every item that is not itself among the examples. Such an item gets another
-        example from ``content``; here its answer stands before its eyes.
-
-        Args:
-            shots: Number of worked examples.
-            seed: Chooses the examples.
-            instruction: Whether the instruction is written.
+        example from ``content``; here its own answer is among the examples.
 
         Raises:
             SettingError: The examples are not the same for all queries; the message says what to ask for.
@@ -115,11 +93,6 @@ class Task(ABC):
     @abstractmethod
     def max_shots(self) -> int:
         """The number of examples that every item can have."""
-
-    @property
-    @abstractmethod
-    def has_instruction(self) -> bool:
-        """Whether every item can be asked with an instruction."""
 
     @property
     @abstractmethod
@@ -142,23 +115,11 @@ class Task(ABC):
         return other
 
     def score(self, item: Item, text: str) -> float:
-        """The score of one answer.
-
-        Args:
-            item: The item that was asked.
-            text: The generated answer, already cut at the template's stop text.
-
-        Raises:
-            DataError: The item has no accepted answers.
-        """
+        """The score of an answer that ends at the template's stop text; a DataError where no answers are accepted."""
         return self.scoring.score(text, self.accepted(item))
 
     def counts(self, item: Item, text: str) -> tuple[int, ...]:
         """Whole numbers that add up over answers to a score of them all; none when the score is the mean of `score`.
-
-        Args:
-            item: The item that was asked.
-            text: The generated answer, already cut at the template's stop text.
 
         Raises:
             DataError: The item has no accepted answers.
@@ -166,11 +127,7 @@ class Task(ABC):
         return self.scoring.counts(text, self.accepted(item))
 
     def accepted(self, item: Item) -> tuple[str, ...]:
-        """The accepted answers of an item.
-
-        Raises:
-            DataError: It has none.
-        """
+        """The accepted answers of an item; a DataError where it has none."""
         if not item.answers:
             raise DataError(
                 f"item {item.id!r} has no accepted answers; give it 'answers' in its file to have it scored"
@@ -191,9 +148,5 @@ class Task(ABC):
 
 
 def checked_limit(limit: int | None) -> int | None:
-    """Give ``limit`` back.
-
-    Raises:
-        SettingError: It is no whole number, or below 1.
-    """
+    """The limit; a SettingError where it is no whole number, or below 1."""
     return None if limit is None else whole("items", limit, 1)

@@ -21,11 +21,8 @@ def wrong_answers(
     Random-label control of Min et al., "Rethinking the Role of Demonstrations" (2022), section 4, with the labels drawn
     from the task's own answers. Where a task has two answers only, every example is given the other one.
 
-    Args:
-        accepted: The accepted answers of each example.
-        offered: Answers of the same task, those to be preferred first; more are taken only when they are needed.
-        width: How many of them are taken at first; twice as many as before each time that these do not do.
-        draws: Shuffles the answers taken.
+    Of `offered` the first are preferred: `width` are taken at first, and twice as many whenever these do not do.
+    `draws` shuffles those taken.
 
     Raises:
         PromptError: The offered answers run out, because too many of them are the same.

@@ -16,21 +16,13 @@ from taskpoint.tasks.translation import DIRECTIONS, TranslationTask, chosen, tra
 
 @cache
 def directions() -> tuple[Subtask, ...]:
-    """The sub-tasks in the order of `DIRECTIONS`.
-
-    Raises:
-        DataError: The table is malformed.
-    """
+    """The sub-tasks in the order of `DIRECTIONS`; a DataError where the table is malformed."""
     table = bundled_table("everyday", "sentences")
     return tuple(translating(source, target, _pairs(table, source, target)) for source, target in DIRECTIONS)
 
 
 def everyday(direction: str | None = None) -> TranslationTask:
-    """Every direction, or one of them, such as ``eng-fra``.
-
-    Raises:
-        UnknownNameError: There is no such direction.
-    """
+    """Every direction, or one of them, such as ``eng-fra``; an UnknownNameError where there is no such direction."""
     return chosen("everyday", directions(), direction)
 
 

@@ -23,8 +23,7 @@ _DETECTED = MappingProxyType({"en": "English", "fr": "French", "de": "German", "
 def detected_language(text: str) -> str | None:
     """Name of the language of a text, such as ``"French"``: the likeliest of `LANGUAGES`, whatever the text is.
 
-    Returns:
-        ``None`` where nothing speaks for one rather than another: no letters, or none that the detector knows.
+    ``None`` where nothing speaks for one rather than another: no letters, or none that the detector knows.
     """
     if not any(map(str.isalpha, text)):
         return None

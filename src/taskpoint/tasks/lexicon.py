@@ -80,11 +80,7 @@ def subtasks() -> Mapping[str, LexiconSubtask]:
 
 
 def lexicon(name: str | None = None) -> MappingTask:
-    """The whole suite, or one sub-task of it.
-
-    Raises:
-        UnknownNameError: There is no such sub-task.
-    """
+    """The whole suite, or one sub-task of it; an UnknownNameError where there is no such sub-task."""
     known = subtasks()
     if name is None:
         return MappingTask("lexicon", tuple(known.values()))

@@ -33,8 +33,6 @@ class Subtask:
     """One mapping.
 
     Attributes:
-        name: Such as ``"english-french"``.
-        instruction: The line that describes it, or ``None``.
         pairs: (input, accepted answers with the reference first); no input twice.
 
     Raises:
@@ -78,9 +76,7 @@ def of_file(kind: str, path: Path, name: str, instruction: str | None, records: 
 class _Pool:
     """The examples of one sub-task; inputs that must not meet in one prompt share a place in it.
 
-    Args:
-        subtask: Its pairs are the examples.
-        giveaways: What an example must not share with the query, the key of the input first.
+    ``giveaways`` name what an example must not share with the query, the key of the input first.
     """
 
     def __init__(self, subtask: Subtask, giveaways: Callable[[str, Sequence[str]], tuple[str, ...]]) -> None:
@@ -152,11 +148,7 @@ class _Pool:
 
 
 class MappingTask(Task):
-    """One or more sub-tasks under one name.
-
-    Args:
-        name: What the rows of a run call the task.
-        subtasks: At least one, each name once.
+    """One or more sub-tasks under the name that the rows of a run carry.
 
     Raises:
         DataError: There is no sub-task, or a name is there twice.
@@ -209,11 +201,6 @@ class MappingTask(Task):
     def max_shots(self) -> int:
         """One less than the inputs of the smallest sub-task, since one is asked; fewer where others tell its answer."""
         return min(pool.max_shots for pool in self._pools.values())
-
-    @property
-    def has_instruction(self) -> bool:
-        """Whether every sub-task has an instruction."""
-        return all(subtask.instruction is not None for subtask in self.subtasks)
 
     @property
     def has_answers(self) -> bool:

@@ -76,9 +76,6 @@ class _Prompt:
 class OwnTask(Task):
     """The prompts of one file.
 
-    Args:
-        path: The file.
-
     Raises:
         DataError: The file cannot be read, or a line is malformed (with its number).
     """
@@ -143,11 +140,6 @@ class OwnTask(Task):
     def max_shots(self) -> int:
         """The number of examples of the prompt that has fewest."""
         return min(len(prompt.content.examples) for prompt in self._prompts.values())
-
-    @property
-    def has_instruction(self) -> bool:
-        """Whether every prompt has an instruction."""
-        return all(prompt.content.instruction is not None for prompt in self._prompts.values())
 
     @property
     def has_answers(self) -> bool:

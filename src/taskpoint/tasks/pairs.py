@@ -24,10 +24,6 @@ _ENDINGS = (".gz", ".tsv", ".csv")
 def pairs(path: Path, *, instruction: str | None = None) -> MappingTask:
     """The task of one file; its sub-task has the name of the file without ``.gz``, ``.tsv`` and ``.csv``.
 
-    Args:
-        path: The file.
-        instruction: The line that describes the task, for prompts with an instruction.
-
     Raises:
         DataError: The file cannot be read, or a record is malformed (with its line).
     """

@@ -41,7 +41,7 @@ def task_names() -> tuple[str, ...]:
 
 
 def task(spec: str, *, instruction: str | None = None, metric: str | None = None) -> Task:
-    """Load a task.
+    """Loads a task.
 
     Args:
         spec: One of ``task_names()``, with the path in place of FILE or DIR.

@@ -28,12 +28,9 @@ Sentences = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Corpus:
-    """The pairs of one language, split by English sentence.
+    """The pairs (English, other) of one language, split by English sentence.
 
-    Attributes:
-        language: Code of the language that is not English.
-        train: (English, other) for training. No sentence of either language is in `test`, case and punctuation apart.
-        test: (English, other) that are held out.
+    No sentence of either language that is in `train` is also in `test`, case and punctuation apart.
     """
 
     language: str

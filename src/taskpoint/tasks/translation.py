@@ -25,11 +25,7 @@ def instruction(source: str, target: str) -> str:
 
 
 def translating(source: str, target: str, pairs: Iterable[Pair]) -> Subtask:
-    """The sub-task of a direction.
-
-    Raises:
-        DataError: Fewer than two different sentences.
-    """
+    """The sub-task of a direction; a DataError for fewer than two different sentences."""
     return Subtask(direction_name(source, target), instruction(source, target), tuple(pairs))
 
 
@@ -44,11 +40,7 @@ class TranslationTask(MappingTask):
     scoring = PAPER_BLEU
 
     def accepted(self, item: Item) -> tuple[str, ...]:
-        """The accepted translations of an item.
-
-        Raises:
-            DataError: It has none.
-        """
+        """The accepted translations of an item; a DataError where it has none."""
         if not item.answers:
             raise DataError(f"item {item.id!r} has no accepted translation; give it one to have it scored")
         return item.answers
@@ -67,16 +59,7 @@ class TranslationTask(MappingTask):
 
 
 def chosen(name: str, directions: Sequence[Subtask], direction: str | None) -> TranslationTask:
-    """A suite of directions, or one of them under the suite's name.
-
-    Args:
-        name: Name of the suite.
-        directions: Its sub-tasks.
-        direction: Name of one, or ``None`` for all.
-
-    Raises:
-        UnknownNameError: There is no such direction.
-    """
+    """A suite of directions, or one of them under its name; an UnknownNameError where there is no such direction."""
     if direction is None:
         return TranslationTask(name, directions)
     known = {subtask.name: subtask for subtask in directions}

@@ -25,10 +25,6 @@ _HALF = re.compile("[\ud800-\udfff]")
 def words(path: Path, *, instruction: str | None = None) -> MappingTask:
     """The task of one file; its sub-task has the name of the file without ``.json``.
 
-    Args:
-        path: The file.
-        instruction: The line that describes the task, for prompts with an instruction.
-
     Raises:
         DataError: The file cannot be read, or a record is malformed (with its line).
     """

@@ -15,13 +15,7 @@ from taskpoint.training.tokenizer import SMALLEST_VOCABULARY
 class Architecture:
     """A Llama (Touvron et al. 2023, section 2.2) with tied embeddings.
 
-    Attributes:
-        layers: Decoder layers.
-        width: Size of the residual stream.
-        heads: Attention heads.
-        mlp: Size of the gated MLP.
-        positions: Longest sequence that the model says it reads.
-        vocab: Tokens of the tokenizer, at most.
+    The tokenizer has at most `vocab` tokens; `positions` is the longest sequence that the model says it reads.
 
     Raises:
         SettingError: A size out of its range, or two that do not fit.

@@ -15,15 +15,10 @@ from taskpoint.models.files.quiet import without_bars
 
 
 def export(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path, stop: str) -> None:
-    """Write weights rounded to float16 under a config that names float32, the tokenizer, and how to generate.
+    """Writes weights rounded to float16 under a config that names float32, the tokenizer, and how to generate.
 
-    transformers opens a model in the dtype that its config names, whatever the dtype of the file.
-
-    Args:
-        model: The model, in float32.
-        tokenizer: Its tokenizer.
-        folder: Where; an existing folder is written into.
-        stop: The text that ends an answer; it must be one token, on which `generate` then stops.
+    transformers opens a model in the dtype that its config names, whatever the dtype of the file. The text `stop` ends
+    an answer; it must be one token, on which `generate` then stops.
 
     Raises:
         OSError: The disk is full, ...

@@ -26,8 +26,8 @@ from taskpoint.training.trainer import Training
 
 _LOG = "log.jsonl"
 
-# Steps between lines of the log, and before which a model has not learnt to end an answer: to score it is slow and
-# vain.
+# Steps between lines of the log, and before which a model has not learnt to end an answer: scoring it then
+# takes long and tells nothing.
 _EVERY, _SCORED_FROM = 20, 100
 
 
@@ -40,13 +40,7 @@ def log_spaced(steps: int) -> tuple[int, ...]:
 class History:
     """Called after each step of a training; a run that is continued does again what came after its checkpoint.
 
-    Args:
-        out: The run folder, which gets log and snapshots.
-        model: The model in training.
-        tokenizer: Its tokenizer, kept with every snapshot.
-        steps: After which steps a snapshot is taken.
-        score: Score of the model in a folder.
-        stop: The text that ends an answer.
+    A snapshot is taken after each of the given steps; `score` gives the score of the model in a folder.
     """
 
     def __init__(

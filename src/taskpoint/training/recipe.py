@@ -63,10 +63,7 @@ class Recipe:
         return {field.name: getattr(self, field.name) for field in fields(chosen) if field.name not in free}
 
     def check(self, *counts: str) -> None:
-        """Refuses what no recipe can use.
-
-        Args:
-            counts: Names of the fields that must be at least 1.
+        """Refuses what no recipe can use; the fields named in `counts` must be at least 1.
 
         Raises:
             SettingError: A value out of its range, or two that do not fit.

@@ -21,7 +21,6 @@ class TrainingBatch:
     """Sequences and where the model is taught.
 
     Attributes:
-        input_ids: Tokens, padded on the right.
         targets: True at the tokens that are to be predicted: every answer and the stop text after it.
         last: True at the targets that belong to the last answer of a sequence.
     """
@@ -44,7 +43,7 @@ def taught(prompt: SegmentedPrompt) -> Bool[np.ndarray, " T"]:
 
 
 def collate(prompts: Sequence[SegmentedPrompt], pad_id: int) -> TrainingBatch:
-    """Pad prompts on the right to the longest one."""
+    """Pads prompts on the right to the longest one."""
     shape = len(prompts), max(len(prompt) for prompt in prompts)
     ids = np.full(shape, pad_id, dtype=np.int64)
     targets, last = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)

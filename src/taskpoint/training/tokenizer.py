@@ -22,12 +22,9 @@ _PIECES = r"\n|[QA]:| ?[\p{L}\p{M}]+| ?\p{N}| ?[^\s\p{L}\p{M}\p{N}]+|[^\S\n]+"
 
 
 def train_tokenizer(texts: Iterable[str], vocab: int, positions: int) -> PreTrainedTokenizerFast:
-    """Train byte-level BPE (Sennrich et al. 2016, section 3.2; bytes as in Radford et al. 2019).
+    """Trains byte-level BPE (Sennrich et al. 2016, section 3.2; bytes as in Radford et al. 2019).
 
-    Args:
-        texts: What it is trained on, as prompts are written.
-        vocab: Number of tokens, of which 256 are the bytes and 3 are special.
-        positions: The model's number of positions, which the tokenizer warns beyond.
+    Of `vocab` tokens 256 are the bytes and 3 are special; the tokenizer warns beyond `positions`.
     """
     trained = Tokenizer(models.BPE())
     trained.pre_tokenizer = pre_tokenizers.Sequence(
@@ -61,11 +58,9 @@ def train_tokenizer(texts: Iterable[str], vocab: int, positions: int) -> PreTrai
 
 
 def suite_texts(subtasks: Mapping[str, Subtask], templates: Sequence[str]) -> Iterator[str]:
-    """Each sub-task with its instruction and all its pairs as examples; a few of them in the other templates too.
+    """Each sub-task with its instruction and all its pairs as examples, in the first template.
 
-    Args:
-        subtasks: Where instructions, inputs and all accepted answers come from.
-        templates: Names of the templates in which they are written; only the first one is written with every pair.
+    A few of the pairs are written in the other templates too.
     """
     for subtask in subtasks.values():
         examples = [Example(text, answer) for text, answers in subtask.pairs for answer in answers]

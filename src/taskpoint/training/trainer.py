@@ -23,14 +23,12 @@ from transformers import PreTrainedModel
 
 from taskpoint.errors import RunFolderError, SettingError
 from taskpoint.models.anatomy import anatomy
+from taskpoint.progress import Progress
 from taskpoint.results.atomic import sync_folder
 from taskpoint.settings import whole
 from taskpoint.training.sequences import TrainingBatch
 
 _MOST_STEPS = 100_000_000
-
-Progress = Callable[[int, int, float, float], None]
-"""Called after each step with: steps done, steps in all, loss (nats per taught token), accuracy of the last answers."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +36,11 @@ class TrainingSettings:
     """How a model is trained.
 
     Attributes:
-        steps: Optimiser steps.
         lr: Peak of the learning rate: linear warm-up, then a cosine to zero (Loshchilov & Hutter 2017, equation 5).
-        warmup: Steps of the warm-up.
         weight_decay: Decoupled decay of the matrices (Loshchilov & Hutter 2019, algorithm 2); vectors have none.
         beta2: AdamW's second moment keeps this share at each step.
         clip: Largest norm of the gradient (Pascanu et al. 2013, section 3.2).
         bfloat16: Compute in bfloat16 where autocast allows it; weights stay float32.
-        checkpoint_every: Steps between checkpoints.
         optimizer: "adamw"; or "muon", which orthogonalises the updates of the layers' matrices (Jordan et al. 2024), at
             the size that AdamW's have (Liu et al. 2025, section 2.2), and leaves embeddings and vectors to AdamW.
         compiled: Compile each layer: a third faster on a CPU, after half a minute.
@@ -91,10 +86,9 @@ class TrainingSettings:
 
 @dataclass(frozen=True)
 class Training:
-    """Where a training stands.
+    """Where a training stands after its steps.
 
     Attributes:
-        steps: Steps done.
         seconds: Time spent in them, over all the processes that did them.
         loss: Loss of the last step, nats per taught token.
         accuracy: Share of the sequences of the last step whose last answer was right, each token given those before.
@@ -114,17 +108,11 @@ def train(
     progress: Progress | None = None,
     after: Callable[[Training], None] | None = None,
 ) -> Training:
-    """Train a model in place, from `checkpoint` if that file exists; the last step leaves a checkpoint too.
+    """Trains a model in place, from `checkpoint` if that file exists; the last step leaves a checkpoint too.
 
-    Args:
-        model: A causal decoder on the device where it shall be trained.
-        draw: Gives the sequences of a step, the same whenever it is asked; in parts that are computed one by one, and
-            count as one batch.
-        settings: How to train.
-        checkpoint: The file that is written and continued from.
-        progress: Called after each step.
-        after: Called after each step, before a checkpoint is written; what it does may be done again by a run that was
-            killed.
+    `draw` gives the sequences of a step, the same whenever it is asked, in parts that are computed one by one and count
+    as one batch. `progress` is told after each step, with loss and accuracy as its note. `after` is called after each
+    step, before a checkpoint is written: what it does may be done again by a run that was killed.
 
     Raises:
         RunFolderError: the checkpoint is damaged or belongs to another model.
@@ -149,7 +137,7 @@ def train(
         if done.steps % settings.checkpoint_every == 0 or done.steps == settings.steps:
             _save(model, optimizers, done, checkpoint)
         if progress is not None:
-            progress(done.steps, settings.steps, loss, accuracy)
+            progress(done.steps, settings.steps, f"loss {loss:.3f}, right {accuracy:.0%}")
     model.eval()
     return done
 
@@ -226,7 +214,7 @@ def _right(scores: Tensor, labels: Tensor, batch: TrainingBatch) -> float:
 
 
 def _save(model: PreTrainedModel, optimizers: Sequence[torch.optim.Optimizer], done: Training, path: Path) -> None:
-    """Write a checkpoint so that a crash at any moment leaves the old one or the new one."""
+    """Writes a checkpoint so that a crash at any moment leaves the old one or the new one."""
     draft = path.with_name(f"{path.name}.tmp")
     state = {"model": model.state_dict(), "optimizers": [each.state_dict() for each in optimizers], "done": vars(done)}
     try:

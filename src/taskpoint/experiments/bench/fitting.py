@@ -19,7 +19,8 @@ def fitted(subject: Subject, config: BenchConfig) -> BenchConfig:
     Raises:
         SettingError: a cut that the model does not have, or more tokens than it has positions for.
     """
-    layers, positions = anatomy(subject.model).num_layers, subject.positions
+    parts = anatomy(subject.model)
+    layers, positions = parts.num_layers, parts.max_positions
     if config.cuts is None:
         cuts = tuple(sorted({max(1, layers // 4), max(1, layers // 2), max(1, 3 * layers // 4), layers}))
     else:

@@ -42,12 +42,6 @@ class Subject:
         folder = Path(model.name).expanduser()
         return cls(model.model, folder.name if folder.is_dir() else model.name, model.revision)
 
-    @property
-    def positions(self) -> int | None:
-        """Largest number of tokens that the model was made for; None where its config names none."""
-        found = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        return None if found is None else int(found)
-
 
 def facts(subject: Subject) -> Mapping[str, object]:
     """What decides the rows beside the settings: the machine too, because ratios hold for one machine."""

@@ -13,7 +13,7 @@ from jaxtyping import Bool
 
 from taskpoint.asking.condition import EARLY_EXIT, SHUFFLED, ZERO_SHOT, Condition, named
 from taskpoint.asking.encoding import encoded
-from taskpoint.asking.finite_check import check_prompts
+from taskpoint.asking.finite_on_prompts import check_finite_on_prompts
 from taskpoint.asking.measure import Measure, ReferenceScores
 from taskpoint.errors import PromptError, SettingError
 from taskpoint.models.loading import LanguageModel
@@ -170,7 +170,7 @@ class Cells:
             ModelError: it gives NaN or infinity.
         """
         some = replace(cell, items=cell.items[:_TRIED])
-        check_prompts(self._lm, self._asked(some, self._contents(some)))
+        check_finite_on_prompts(self._lm, self._asked(some, self._contents(some)))
 
     def rows(self, cell: Cell) -> list[Row]:
         """The rows of a cell, cut by cut.

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from taskpoint.analysis.recognition import recognition_point
 from taskpoint.analysis.shape import ModelShape
+from taskpoint.asking.by_name import model_of, task_of
 from taskpoint.asking.condition import Condition, conditions
-from taskpoint.asking.given import model_of, task_of
 from taskpoint.asking.scores import curve_scores
 from taskpoint.configuration import described
 from taskpoint.errors import ModelError, PromptError, SettingError

@@ -14,7 +14,7 @@ from taskpoint.analysis.recognition import CurvePoint, RecognitionPoint, curve, 
 from taskpoint.analysis.savings import Saving, saving
 from taskpoint.analysis.shape import ModelShape
 from taskpoint.asking.condition import EARLY_EXIT, SHUFFLED, ZERO_SHOT, Condition, named
-from taskpoint.asking.scores import Scores, curve_scores, language_scores
+from taskpoint.asking.scores import CurveScores, curve_scores, language_scores
 from taskpoint.errors import RunFolderError
 from taskpoint.experiments.locate.config import LocateConfig, LocateFacts
 from taskpoint.experiments.locate.findings import AnswerView, ConditionView, ControlScore, LocateView, PartView
@@ -132,7 +132,7 @@ def _condition_view(
 
 
 def _recognised(
-    cuts: Sequence[int], scores: Scores, zero: Scores | None, layers: int
+    cuts: Sequence[int], scores: CurveScores, zero: CurveScores | None, layers: int
 ) -> tuple[RecognitionPoint, tuple[CurvePoint, ...]]:
     named: dict[str, Any] = {"statistic": scores.statistic}
     control = None if zero is None else zero.values[0]
@@ -167,7 +167,7 @@ def _parts(
     return tuple(views)
 
 
-def _zero_shot(rows: pd.DataFrame, condition: Condition, shots: int, layers: int) -> Scores | None:
+def _zero_shot(rows: pd.DataFrame, condition: Condition, shots: int, layers: int) -> CurveScores | None:
     if condition.zero_shot is None:
         return None
     name = named(ZERO_SHOT, condition.zero_shot)
@@ -190,7 +190,7 @@ def _early_exit(
 
 
 def _controls(
-    rows: pd.DataFrame, condition: Condition, shots: int, scores: Scores, zero: Scores | None, layers: int
+    rows: pd.DataFrame, condition: Condition, shots: int, scores: CurveScores, zero: CurveScores | None, layers: int
 ) -> tuple[ControlScore, ...]:
     measured = {"ceiling": scores.interval(-1), "floor": scores.interval(0)}
     if zero is not None:

@@ -37,8 +37,6 @@ class ModelFingerprint:
     """What a model is known by.
 
     Attributes:
-        family: the model type.
-        dtype: of its weights, such as "float32".
         config: the entries of its config that decide what it computes, as JSON values.
         weights: for every tensor of its state the SHA-256 (16 digits) of type, shape and sampled numbers.
     """
@@ -85,11 +83,7 @@ def model_fingerprint(model: nn.Module) -> ModelFingerprint:
 
 
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
-    """SHA-256 of all that a fast tokenizer does to a text, and of its chat template.
-
-    Raises:
-        TokenizerError: it is not a fast one.
-    """
+    """SHA-256 of all that a fast tokenizer does, and of its chat template; a TokenizerError where it is not fast."""
     backend: Any = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         raise TokenizerError(

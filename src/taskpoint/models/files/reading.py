@@ -14,13 +14,7 @@ from taskpoint.models.bundled import bundled_models
 
 
 def read_config(name: str, source: str, revision: str | None, where: dict[str, Any]) -> Any:
-    """The config of a model.
-
-    Args:
-        name: what the user called the model.
-        source: the folder or hub id that the library is given.
-        revision: what was asked for.
-        where: arguments of `from_pretrained` that say where files are.
+    """The config of a model; `where` holds the arguments of `from_pretrained` that say where files are.
 
     Raises:
         UnknownNameError: a name that is not on the hub.
@@ -66,7 +60,7 @@ def _unknown_type(name: str, source: str, where: dict[str, Any]) -> str | None:
 
 
 def reading(name: str, revision: str | None, read: Callable[[], Any]) -> Any:
-    """Do `read`; whatever transformers raises for files that are not there or not right becomes one line.
+    """Runs `read`; whatever transformers raises for files that are not there or not right becomes one line.
 
     Raises:
         UnknownNameError: a name that is not on the hub.

@@ -16,12 +16,6 @@ def read_tokenizer(name: str, source: str, where: dict[str, Any], *, has_process
     A processor's tokenizer lies beside the model like any other, and so does its chat template today. Folders of
     processors that were saved earlier keep the template in a file that no tokenizer reads.
 
-    Args:
-        name: what the user called the model.
-        source: the folder or hub id that the library is given.
-        where: arguments of `from_pretrained` that say where files are.
-        has_processor: look for a processor's chat template where the tokenizer has none.
-
     Raises:
         TokenizerError: no tokenizer, or one that knows no character offsets.
     """

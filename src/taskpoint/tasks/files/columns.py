@@ -48,11 +48,9 @@ _LONGEST_NAME = 200
 
 
 class Columns(NamedTuple):
-    """Places of two columns among those of a table.
+    """Places of the input and the output among the columns of a table, from 0.
 
     Attributes:
-        input: Place of the input, from 0.
-        output: Place of the output.
         names: What the table calls its columns; empty when it has no header.
     """
 

@@ -3,7 +3,7 @@
 A field is quoted when it begins and ends with a quotation mark and every mark inside is doubled; delimiters and line
 breaks inside it belong to its text. In a file of commas or semicolons, a field that begins with a mark must be quoted.
 Files of tabs are often plain sentences, where a mark may open one field and close another lines below: there a quoted
-field holds a tab or a line break only if the lines that it covers are not, every one, whole records as they stand.
+field holds a tab or a line break only if the lines that it spans are not, every one, whole records as they stand.
 """
 
 from __future__ import annotations
@@ -19,12 +19,7 @@ TAB = "\t"
 
 
 class Record(NamedTuple):
-    """One record.
-
-    Attributes:
-        line: Number of the line that it begins at, from 1.
-        cells: What its fields mean; quoted ones without their quotes.
-    """
+    """The number of the line that a record begins at, from 1, and what its fields mean, without their quotes."""
 
     line: int
     cells: list[str]
@@ -71,8 +66,8 @@ def _of_tabs(text: str, start: int, line: str, end: int, columns: int | None) ->
     if columns is None:
         return plain, end
     quoted, stop, _ = _scan(text, start, TAB)
-    covered = (line for line in text[start:stop].split("\n") if line.strip())
-    whole = all(line.count(TAB) + 1 == columns for line in covered)
+    spanned = (line for line in text[start:stop].split("\n") if line.strip())
+    whole = all(line.count(TAB) + 1 == columns for line in spanned)
     return (plain, end) if whole or len(quoted) != columns else (quoted, stop)
 
 

@@ -24,10 +24,9 @@ _HALF = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True)
 class Query:
-    """One line of a file.
+    """One line of a file, numbered from 1.
 
     Attributes:
-        line: Its number, from 1.
         text: What is asked, as it shall stand in the prompt.
         record: All that the line says; ``{"query": text}`` where it is a text alone.
     """

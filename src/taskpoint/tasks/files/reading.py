@@ -25,9 +25,7 @@ _MOST_MARKS = 2_000
 def check_text(text: str, what: str) -> None:
     """Refuses a text that no model can read, before minutes are spent on its tokens.
 
-    Args:
-        text: The text.
-        what: What it is and where it stands, for the message.
+    ``what`` says for the message what the text is and where it stands.
 
     Raises:
         DataError: It has too many characters, or piles up marks on one of them.
@@ -59,7 +57,7 @@ def read_text(path: Path) -> str:
         mode = path.stat().st_mode
         if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode) or stat.S_ISDIR(mode)):
             raise DataError(f"{str(path)!r} is no regular file (a device or a socket); name a file")
-        # Not to wait: a pipe that nobody writes to is empty, and one that somebody does is read to its end.
+        # So as not to wait: a pipe that nobody writes to counts as empty; one that is written to is read to its end.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         with open(descriptor, "rb") as opened:
             if hasattr(os, "set_blocking"):

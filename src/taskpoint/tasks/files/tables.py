@@ -8,11 +8,7 @@ from taskpoint.errors import DataError
 
 
 def bundled_table(folder: str, name: str) -> list[dict[str, str]]:
-    """The rows of ``data/FOLDER/NAME.tsv`` by column.
-
-    Raises:
-        DataError: A line has more or fewer cells than the first, or an empty one.
-    """
+    """The rows of ``data/FOLDER/NAME.tsv`` by column; a DataError where a cell is missing, empty or left over."""
     source = resources.files("taskpoint.tasks").joinpath("data", folder, f"{name}.tsv")
     head, *lines = source.read_text(encoding="utf-8").splitlines()
     columns = head.split("\t")

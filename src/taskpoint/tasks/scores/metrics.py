@@ -48,8 +48,7 @@ class Metric(ABC):
     def signature(self, references: Iterable[int]) -> str | None:
         """The name and signature that sacrebleu prints beside such a score; None when it is not its score.
 
-        Args:
-            references: The numbers of accepted answers of the items.
+        ``references`` are the numbers of accepted answers of the items.
         """
         return None
 
@@ -91,11 +90,7 @@ class _Bleu(Metric):
 
     @property
     def scorer(self) -> BLEU:
-        """The scorer.
-
-        Raises:
-            SettingError: The tokenizer's packages or data are not there.
-        """
+        """The scorer; a SettingError where the tokenizer's packages or data are not there."""
         try:
             return bleu_of(self.tokenizer, lowercase=self.lowercase)
         except (ImportError, RuntimeError, AssertionError):
@@ -168,10 +163,7 @@ def metric_names() -> tuple[str, ...]:
 
 
 def metric(spec: str) -> Metric:
-    """The metric of a name.
-
-    Args:
-        spec: ``NAME[:TOKENIZER][:lc]``; a tokenizer of sacrebleu belongs to ``bleu`` alone.
+    """The metric of ``NAME[:TOKENIZER][:lc]``; a tokenizer of sacrebleu belongs to ``bleu`` alone.
 
     Raises:
         UnknownNameError: No such metric or tokenizer; the message names the nearest.

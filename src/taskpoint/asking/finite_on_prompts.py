@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from taskpoint.asking.device import device_of
+from taskpoint.asking.token_device import token_device
 from taskpoint.engine.calls.forward import check_free
 from taskpoint.engine.finite import check_finite
 from taskpoint.models.anatomy import anatomy
@@ -18,7 +18,7 @@ from taskpoint.prompts.segments import SegmentedPrompt
 _AT_ONCE = 8
 
 
-def check_prompts(lm: LanguageModel, prompts: Sequence[SegmentedPrompt]) -> None:
+def check_finite_on_prompts(lm: LanguageModel, prompts: Sequence[SegmentedPrompt]) -> None:
     """Reads prompts whole and without a cut.
 
     Raises:
@@ -26,7 +26,7 @@ def check_prompts(lm: LanguageModel, prompts: Sequence[SegmentedPrompt]) -> None
         ModelError: the model gives NaN or infinity; the message says where first, and what mends it.
     """
     check_free(anatomy(lm.model))
-    device = device_of(lm)
+    device = token_device(lm)
     for start in range(0, len(prompts), _AT_ONCE):
         some = prompts[start : start + _AT_ONCE]
         batch = pad_left(some, [np.zeros(len(prompt), dtype=bool) for prompt in some], pad_id=0)

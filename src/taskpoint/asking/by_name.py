@@ -13,11 +13,7 @@ from taskpoint.tasks.registry import task as task_named
 
 
 def model_of(given: Any) -> LanguageModel:
-    """The model; errors as `load`.
-
-    Raises:
-        SettingError: it is neither a model nor a name.
-    """
+    """The model; errors as `load`, and a SettingError for what is neither a model nor a name."""
     if isinstance(given, str | os.PathLike):
         return load(given)
     if not isinstance(given, LanguageModel):
@@ -26,11 +22,7 @@ def model_of(given: Any) -> LanguageModel:
 
 
 def task_of(given: Any) -> Task:
-    """The task; errors as `task`.
-
-    Raises:
-        SettingError: it is neither a task nor a name.
-    """
+    """The task; errors as `task`, and a SettingError for what is neither a task nor a name."""
     if isinstance(given, str):
         return task_named(given)
     if not isinstance(given, Task):

@@ -7,7 +7,7 @@ import torch
 from taskpoint.models.loading import LanguageModel
 
 
-def device_of(lm: LanguageModel) -> torch.device:
+def token_device(lm: LanguageModel) -> torch.device:
     """The device that tokens are put on before the model is called."""
     device: torch.device = lm.model.get_input_embeddings().weight.device  # type: ignore[assignment]
     # Offloaded weights stand nowhere; the hooks that bring them in take the tokens along.
