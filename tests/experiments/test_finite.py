@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import taskpoint as tp
-from taskpoint.asking import finite_check as finite
+from taskpoint.asking import finite_on_prompts as finite
 from taskpoint.cli import main
 from taskpoint.compiled.answer_file import generate_file
 from taskpoint.models.loading import LanguageModel

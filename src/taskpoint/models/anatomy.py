@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _ATTENDING = {"full_attention", "sliding_attention", "chunked_attention", "dense", "sparse"}
 
 # What configs call the number of positions (the library's usual name stands for n_positions and the like).
-_MAX_POSITIONS = ("max_position_embeddings", "max_seq_len", "max_target_positions", "max_sequence_length", "seq_length")
+_MAX_POSITIONS = ("max_position_embeddings", "max_seq_len", "max_target_positions", "max_sequence_length")
 
 # Layer types whose state has already read the tokens that a cut would take away.
 _RECURRENT = ("linear_attention", "mamba", "recurrent", "conv", "rwkv", "hybrid")

@@ -97,7 +97,7 @@ def digest_of(said: object) -> str:
 
 
 def as_json(config: Mapping[str, object]) -> dict[str, object]:
-    """Settings as a file gives them back: tuples and sets as lists, paths as text; a SettingError for what JSON cannot hold."""
+    """Settings as a file gives them back: tuples and sets as lists, paths as text; SettingError where JSON cannot."""
 
     def plain(value: object) -> object:
         if isinstance(value, PurePath):
