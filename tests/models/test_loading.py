@@ -96,7 +96,7 @@ def test_learned_positions_are_counted_and_absent_ones_are_none(folder: Path, tm
     [
         ({"max_position_embeddings": 128}, 128),
         ({"max_seq_len": 64}, 64),
-        ({"max_position_embeddings": 0, "seq_length": 32}, 32),
+        ({"max_position_embeddings": 0, "max_seq_len": 32}, 32),
         ({"max_position_embeddings": "x"}, None),
         ({}, None),
     ],
