@@ -81,7 +81,7 @@ def bench(
 
 def report_bench(folder: Path, figures: Sequence[Path]) -> None:
     """Shows the benchmark of a run folder again, and draws more figures of it."""
-    from taskpoint.experiments.bench.figure import save_bench_figure
+    from taskpoint.experiments.bench.blocks import save_bench_figure
     from taskpoint.experiments.bench.view import view_of_folder
 
     view = view_of_folder(folder)
@@ -92,8 +92,8 @@ def report_bench(folder: Path, figures: Sequence[Path]) -> None:
 
 def _show(view: BenchView, folder: Path) -> None:
     """Prints a benchmark, writes its figure and JSON, and says where they are."""
-    from taskpoint.experiments.bench.figure import save_bench_figure
-    from taskpoint.experiments.bench.terminal import show
+    from taskpoint.experiments.bench.blocks import save_bench_figure
+    from taskpoint.experiments.bench.blocks import show
     from taskpoint.results.atomic import save_whole
 
     show(view, console())

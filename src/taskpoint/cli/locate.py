@@ -101,7 +101,7 @@ def report(
     ] = None,
 ) -> None:
     """Make the report and the figures of a run folder again."""
-    from taskpoint.experiments.locate.figure import save_figure
+    from taskpoint.experiments.locate.blocks import save_figure
     from taskpoint.experiments.locate.view import view_of_folder
     from taskpoint.experiments.runs import BENCH, REPORTED, read_run
 
@@ -124,9 +124,9 @@ def _cuts(text: str) -> Any:
 
 
 def _show(view: LocateView, folder: Path) -> None:
-    from taskpoint.experiments.locate.figure import save_figure
+    from taskpoint.experiments.locate.blocks import save_figure
     from taskpoint.experiments.locate.page.html import save_page
-    from taskpoint.experiments.locate.terminal import show
+    from taskpoint.experiments.locate.blocks import show
 
     show(view, console())
     page = save_page(view, folder / "report.html")

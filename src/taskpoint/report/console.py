@@ -1,4 +1,4 @@
-"""What every report on a terminal shares: tables, harmless texts, and ASCII where there is no terminal."""
+"""What every report on a terminal shares: the look of tables, and ASCII where there is no terminal."""
 
 from __future__ import annotations
 
@@ -8,23 +8,17 @@ from collections.abc import Callable
 from rich import box
 from rich.console import Console, Group
 from rich.table import Table
+from rich.text import Text
 
 # Wide enough for any table here: a file or a pipe has no edge at which to wrap.
 _UNBOUNDED = 10_000
 
 
-def plain(text: str, fancy: bool) -> str:
-    """Free text without control characters (an escape sequence in a label must not reach the terminal)."""
-    visible = "".join(character if character.isprintable() else "�" for character in " ".join(text.split()))
-    return visible if fancy else visible.replace("�", "?").encode("ascii", "backslashreplace").decode("ascii")
-
-
-def table(title: str, fancy: bool) -> Table:
+def table(title: Text, fancy: bool) -> Table:
     """An empty table in the style of the house."""
     return Table(
         title=title,
         title_justify="left",
-        title_style="bold",
         box=box.SIMPLE_HEAD if fancy else box.ASCII2,
         header_style="bold",
         pad_edge=False,

@@ -56,7 +56,7 @@ class BenchResult:
 
     def plot(self, path: str | Path) -> Path:
         """Writes the figure; the suffix chooses PDF, SVG or PNG."""
-        from taskpoint.experiments.bench.figure import save_bench_figure
+        from taskpoint.experiments.bench.blocks import save_bench_figure
 
         return save_bench_figure(self.view, path)
 

@@ -84,6 +84,6 @@ class LocateResult:
 
     def plot(self, path: str | Path) -> Path:
         """Writes the figure; the suffix chooses PDF, SVG or PNG."""
-        from taskpoint.experiments.locate.figure import save_figure
+        from taskpoint.experiments.locate.blocks import save_figure
 
         return save_figure(self.view, path)

@@ -1,0 +1,108 @@
+"""Blocks on a terminal: in colour, or as plain ASCII text in a file or pipe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import zip_longest
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from taskpoint.report import console as house
+from taskpoint.report.blocks import Block, Cell, Column, Curves, Facts, HeatMap, Pictures, Sentence, Table
+from taskpoint.report.tables import curve_tables, map_table
+from taskpoint.report.texts import plain
+
+_STYLES = {"plain": "", "headline": "bold", "aside": "dim"}
+
+
+def _mark(fancy: bool) -> str:
+    return "◀" if fancy else "<"
+
+
+def _cell(cell: str | Cell, fancy: bool) -> Text:
+    if isinstance(cell, str):
+        return Text(plain(cell, fancy))
+    return Text.assemble(
+        (plain(cell.text, fancy), "bold green" if cell.marked else ""),
+        " ",
+        (plain(cell.beside, fancy), "dim"),
+        (f" {_mark(fancy) if cell.marked else ' '}", "bold green"),
+    )
+
+
+def _table(block: Table, fancy: bool) -> RichTable:
+    shown = house.table(Text(plain(block.title, fancy), style="bold"), fancy)
+    shown.collapse_padding = block.narrow and fancy
+    for column in block.columns:
+        shown.add_column(
+            Text(plain(column.heading, fancy)),
+            justify="right" if column.right else "left",
+            overflow="fold" if column.folds else "ellipsis",
+            min_width=column.least,
+            max_width=(column.most_on_terminal or column.most) if fancy else column.most,
+        )
+    for number, row in enumerate(block.rows):
+        if number in block.sections:
+            shown.add_section()
+        shown.add_row(*(_cell(cell, fancy) for cell in row))
+    return shown
+
+
+def _sentence(block: Sentence, fancy: bool) -> RenderableType:
+    text = Text(plain(block.text, fancy), style=_STYLES[block.tone])
+    return Padding(text, (1, 0)) if block.tone == "headline" else text
+
+
+def _as_text(block: Block) -> tuple[Sentence | Table, ...]:
+    """The block as what a terminal can show: a drawing as its numbers, a picture as its caption."""
+    match block:
+        case Curves():
+            return curve_tables(block)
+        case HeatMap():
+            return (map_table(block),)
+        case Facts():
+            return (Table(block.title, (Column("", right=False, folds=True),) * 2, block.facts),)
+        case Pictures():
+            captions = tuple((picture.caption,) for picture in block.pictures)
+            return (Table(block.title, (Column("pictures", right=False, folds=True),), captions),)
+    return (block,)
+
+
+def render(blocks: Sequence[Block], fancy: bool) -> Group:
+    """The blocks as something that rich can print.
+
+    Args:
+        blocks: What to show.
+        fancy: Lines, arrows and dashes from Unicode; False keeps to ASCII, texts of others escaped.
+    """
+    texts = [text for block in blocks for text in _as_text(block)]
+    parts: list[RenderableType] = []
+    for text, following in zip_longest(texts, texts[1:]):
+        if isinstance(text, Sentence):
+            parts.append(_sentence(text, fancy))
+        else:
+            parts.append(_table(text, fancy))
+            if text.mark:
+                parts.append(Text(f"{_mark(fancy)} {plain(text.mark, fancy)}", style="dim"))
+        # A headline brings its own empty lines.
+        headlines = any(isinstance(it, Sentence) and it.tone == "headline" for it in (text, following))
+        if following is not None and not headlines and not (isinstance(text, Table) and text.close):
+            parts.append(Text(""))
+    return Group(*parts)
+
+
+def show(blocks: Sequence[Block], console: Console) -> None:
+    """Show blocks on a console: in colour on a terminal, as plain ASCII text in a file or pipe."""
+    house.show(lambda fancy: render(blocks, fancy), console)
+
+
+def plain_text(blocks: Sequence[Block]) -> str:
+    """Blocks as ASCII text without colours, however wide the tables are.
+
+    Returns:
+        Lines without trailing blanks, ending in a newline.
+    """
+    return house.plain_text(lambda fancy: render(blocks, fancy))
