@@ -7,9 +7,14 @@ import re
 import pytest
 from rich.console import Console
 
+from taskpoint.experiments.bench.blocks import blocks, conclusion, show
 from taskpoint.experiments.bench.findings import MEANING, BenchLine, BenchView, Ratio
-from taskpoint.experiments.bench.terminal import conclusion, plain_text, show
+from taskpoint.report import terminal
 from taskpoint.report.numbers import duration, size, times
+
+
+def plain_text(view: BenchView) -> str:
+    return terminal.plain_text(blocks(view))
 
 
 def ratio(cut: int, batch: int, ideal: bool = True) -> Ratio:

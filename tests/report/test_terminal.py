@@ -6,10 +6,15 @@ import re
 
 from rich.console import Console
 
+from taskpoint.experiments.locate.blocks import blocks, show
 from taskpoint.experiments.locate.findings import LocateView
-from taskpoint.experiments.locate.terminal import plain_text, show
 from taskpoint.experiments.locate.wording import conclusion
+from taskpoint.report import terminal
 from taskpoint.report.numbers import score, span
+
+
+def plain_text(view: LocateView) -> str:
+    return terminal.plain_text(blocks(view))
 
 
 def _shown(view: LocateView, **options: object) -> str:

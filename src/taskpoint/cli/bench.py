@@ -92,8 +92,7 @@ def report_bench(folder: Path, figures: Sequence[Path]) -> None:
 
 def _show(view: BenchView, folder: Path) -> None:
     """Prints a benchmark, writes its figure and JSON, and says where they are."""
-    from taskpoint.experiments.bench.blocks import save_bench_figure
-    from taskpoint.experiments.bench.blocks import show
+    from taskpoint.experiments.bench.blocks import save_bench_figure, show
     from taskpoint.results.atomic import save_whole
 
     show(view, console())

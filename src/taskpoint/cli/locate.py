@@ -124,9 +124,8 @@ def _cuts(text: str) -> Any:
 
 
 def _show(view: LocateView, folder: Path) -> None:
-    from taskpoint.experiments.locate.blocks import save_figure
+    from taskpoint.experiments.locate.blocks import save_figure, show
     from taskpoint.experiments.locate.page.html import save_page
-    from taskpoint.experiments.locate.blocks import show
 
     show(view, console())
     page = save_page(view, folder / "report.html")

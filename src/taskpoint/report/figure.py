@@ -136,9 +136,7 @@ def _legend(place: Figure | SubFigure, block: Curves) -> None:
     if not handles:
         return
     close = {"handlelength": 2.2, "columnspacing": 1.6} if block.key_columns > 2 else {"handlelength": 2.4}
-    legend = place.legend(
-        handles=handles, loc="outside lower left", ncols=block.key_columns, frameon=False, **close
-    )
+    legend = place.legend(handles=handles, loc="outside lower left", ncols=block.key_columns, frameon=False, **close)
     for text in legend.get_texts():
         text.set_parse_math(False)  # a "$" in a label is a character, not mathematics
 
@@ -150,9 +148,7 @@ def _strip_height(strip: Strip | None) -> list[float]:
 def _draw_curves(place: Figure | SubFigure, block: Curves) -> None:
     heights = [row.height for row in block.rows] + _strip_height(block.strip)
     columns = len(block.rows[0].panels)
-    panels = place.subplots(
-        len(heights), columns, sharex=True, sharey="row", squeeze=False, height_ratios=heights
-    )
+    panels = place.subplots(len(heights), columns, sharex=True, sharey="row", squeeze=False, height_ratios=heights)
     for number, row in enumerate(block.rows):
         for column in range(columns):
             axes = panels[number, column]
@@ -243,9 +239,7 @@ def figure(blocks: Sequence[Block]) -> Figure:
     if not shown:
         raise SettingError(f"a figure of {len(blocks)} blocks was asked for, expected curves or a map among them")
     sizes = [_size(block) for block in shown]
-    whole = Figure(
-        figsize=(max(width for width, _ in sizes), sum(height for _, height in sizes)), layout="constrained"
-    )
+    whole = Figure(figsize=(max(width for width, _ in sizes), sum(height for _, height in sizes)), layout="constrained")
     FigureCanvasAgg(whole)
     places: list[Figure | SubFigure] = [whole]
     if len(shown) > 1:

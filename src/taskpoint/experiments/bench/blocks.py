@@ -111,7 +111,7 @@ def figure_blocks(view: BenchView) -> tuple[Curves]:
                 panels=tuple(_panel(view, batch, measure) for batch in view.batches),
                 label=_ROWS[measure],
                 unit="times",
-                levels=(Level(1),),
+                levels=(Level(1.0),),
                 height=1.5,
             )
             for measure in measures
@@ -119,7 +119,7 @@ def figure_blocks(view: BenchView) -> tuple[Curves]:
         x_label=f"cut r: layers r to {view.num_layers - 1} lack the hidden tokens",
         x_ends=(min(view.cuts) - 0.04 * view.num_layers, 1.04 * view.num_layers),
         heads=tuple(f"batch of {batch}" for batch in view.batches),
-        ticks=view.cuts if len(view.cuts) <= _FEW else (),
+        ticks=tuple(map(float, view.cuts)) if len(view.cuts) <= _FEW else (),
         most_ticks=_FEW,
         bars=True,
         apart=0.018 * view.num_layers,
@@ -134,7 +134,7 @@ def figure_blocks(view: BenchView) -> tuple[Curves]:
 def _panel(view: BenchView, batch: int, measure: str) -> tuple[Curve, ...]:
     curves = []
     for index, context in enumerate(view.contexts):
-        found = [(it.cut, it.measures[measure]) for it in view.of(batch, context) if measure in it.measures]
+        found = [(float(it.cut), it.measures[measure]) for it in view.of(batch, context) if measure in it.measures]
         counted = [(cut, one.ideal) for cut, one in found if one.ideal is not None]
         if counted:
             cuts, ideals = zip(*counted, strict=True)

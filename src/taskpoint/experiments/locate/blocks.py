@@ -141,7 +141,7 @@ def figure_blocks(view: LocateView) -> tuple[Curves]:
         rows=(_score_row(view, labels), *((_language_row(view),) if spoken else ())),
         x_label=f"cut r: layers below r see the hidden tokens, layers r to {view.num_layers - 1} do not",
         x_ends=(-margin, view.num_layers + margin),
-        second=("paper's axis x = r + 1", 1),
+        second=("paper's axis x = r + 1", 1.0),
         strip=_points(view),
         keys=(
             Key("dashed level", "nothing cut (ceiling)"),
@@ -162,11 +162,11 @@ def _score_row(view: LocateView, labels: list[str]) -> Row:
         Curve(
             label=f"{label}: {point_words(condition)}",
             style=index,
-            x=condition.cuts,
+            x=tuple(map(float, condition.cuts)),
             y=condition.mean,
             low=condition.low,
             high=condition.high,
-            ring=None if condition.score_at_point is None else condition.point.layer,
+            ring=_ring(condition),
         )
         for index, (label, condition) in enumerate(zip(labels, view.conditions, strict=True))
     )
@@ -182,9 +182,14 @@ def _score_row(view: LocateView, labels: list[str]) -> Row:
     )
 
 
+def _ring(condition: ConditionView) -> float | None:
+    layer = condition.point.layer
+    return float(layer) if layer is not None and layer in condition.cuts else None
+
+
 def _language_row(view: LocateView) -> Row:
     curves = tuple(
-        Curve("", index, it.cuts, it.language, it.language_low, it.language_high)
+        Curve("", index, tuple(map(float, it.cuts)), it.language, it.language_low, it.language_high)
         for index, it in enumerate(view.conditions)
         if it.language is not None
     )
@@ -196,7 +201,7 @@ def _points(view: LocateView) -> Strip:
     for index, condition in enumerate(view.conditions):
         point = condition.point
         if point.layer is not None and point.low is not None and point.high is not None:
-            points.append(Point(index, point.layer, point.low, point.high))
+            points.append(Point(index, *map(float, (point.layer, point.low, point.high))))
     return Strip("point", tuple(points), "no recognition point")
 
 
