@@ -96,7 +96,7 @@ def _strip(axes: Axes, strip: Strip) -> None:
     axes.set_yticks([])
     axes.spines[["top", "left", "right"]].set_visible(False)
     if not strip.points:
-        said = {"transform": axes.transAxes, "ha": "center", "va": "center", "color": MUTED}
+        said: dict[str, Any] = {"transform": axes.transAxes, "ha": "center", "va": "center", "color": MUTED}
         axes.text(0.5, 0.5, _said(strip.empty), **said)
     axes.set_ylabel(_said(strip.label), rotation=0, ha="right", va="center")
 
@@ -108,7 +108,13 @@ def _x_axis(axes: Axes, block: Curves) -> None:
 
 
 def _second_axis(axes: Axes, label: str, more: float, most_ticks: int) -> None:
-    second = axes.secondary_xaxis("top", functions=(lambda x: x + more, lambda x: x - more))
+    def up(x: Any) -> Any:
+        return x + more
+
+    def down(x: Any) -> Any:
+        return x - more
+
+    second = axes.secondary_xaxis("top", functions=(up, down))
     second.xaxis.set_major_locator(MaxNLocator(nbins=most_ticks, integer=True, steps=_STEPS))
     second.set_xlabel(_said(label), color=MUTED)
     second.tick_params(labelcolor=MUTED, length=2.5)
@@ -166,9 +172,9 @@ def _draw_curves(place: Figure | SubFigure, block: Curves) -> None:
     if block.second is not None:
         _second_axis(panels[0, 0], *block.second, block.most_ticks)
     title: dict[str, Any] = {"fontsize": 9.5, "fontweight": "bold", "parse_math": False}
-    if block.heads:
+    if block.heads or block.rows[0].title:
         place.suptitle(_said(block.title), x=0.01, ha="left", **title)
-        for axes, head in zip(panels[0], block.heads, strict=True):
+        for axes, head in zip(panels[0], block.heads, strict=False):
             axes.set_title(_said(head), fontsize=8.5, color=INK, parse_math=False)
     else:
         panels[0, 0].set_title(_said(block.title), loc="left", **title)
@@ -241,9 +247,9 @@ def figure(blocks: Sequence[Block]) -> Figure:
     sizes = [_size(block) for block in shown]
     whole = Figure(figsize=(max(width for width, _ in sizes), sum(height for _, height in sizes)), layout="constrained")
     FigureCanvasAgg(whole)
-    places: list[Figure | SubFigure] = [whole]
+    places: Any = [whole]
     if len(shown) > 1:
-        places = list(whole.subfigures(len(shown), 1, height_ratios=[height for _, height in sizes]))
+        places = whole.subfigures(len(shown), 1, height_ratios=[height for _, height in sizes])
     for place, block in zip(places, shown, strict=True):
         if isinstance(block, Curves):
             _draw_curves(place, block)

@@ -20,8 +20,13 @@ def curve_tables(block: Curves) -> tuple[Table, ...]:
 
 
 def _panel(title: str, block: Curves, row: Row, curves: tuple[Curve, ...], ring: str) -> Table:
-    dashed = next((key.label for key in block.keys if key.sign == "dashed curve"), "")
-    headings = [curve.label or (dashed if curve.dashed else "") for curve in curves]
+    # A curve without a label of its own is named like the one whose colour it has.
+    names = {curve.style: curve.label for it in block.rows for panel in it.panels for curve in panel if curve.label}
+    dashed = next((key.label for key in block.keys if key.sign == "dashed curve"), "dashed")
+    headings = [
+        ", ".join(filter(None, (curve.label or names.get(curve.style, ""), dashed if curve.dashed else "")))
+        for curve in curves
+    ]
     ringed = any(curve.ring is not None for curve in curves)
     return Table(
         title,

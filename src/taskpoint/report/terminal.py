@@ -64,10 +64,11 @@ def _as_text(block: Block) -> tuple[Sentence | Table, ...]:
         case HeatMap():
             return (map_table(block),)
         case Facts():
-            return (Table(block.title, (Column("", right=False, folds=True),) * 2, block.facts),)
+            columns = tuple(Column(heading, right=False, folds=True) for heading in ("name", "value"))
+            return (Table(block.title, columns, block.facts),)
         case Pictures():
             captions = tuple((picture.caption,) for picture in block.pictures)
-            return (Table(block.title, (Column("pictures", right=False, folds=True),), captions),)
+            return (Table(block.title, (Column("picture", right=False, folds=True),), captions),)
     return (block,)
 
 
