@@ -91,6 +91,11 @@ def test_the_conclusion_speaks_of_the_longest_context_the_largest_batch_and_the_
     assert plain_text(view).endswith(conclusion(view) + "\n")
 
 
+def test_an_interrupted_benchmark_speaks_of_the_longest_context_that_its_largest_batch_has() -> None:
+    view = make_view()
+    assert conclusion(dataclasses.replace(view, lines=view.lines[:-3])).startswith("8 prompts of 128 + 32 tokens, ")
+
+
 def test_without_an_ideal_nothing_is_claimed_and_the_reason_is_given() -> None:
     bare = {"prefill": ratio(2, 1, False), "decode": ratio(2, 1, False), "kv": ratio(2, 1, False)}
     view = dataclasses.replace(make_view(), lines=(BenchLine(1, 8, 2, bare),), no_ideal="an unknown family")

@@ -53,8 +53,7 @@ def test_curves_are_shown_as_their_numbers() -> None:
     assert text.startswith("cost, cost\n")
     assert "\ncost, share of\ncost\n" in text
     assert rows(text) == [
-        ["", "", "cost, counted"],
-        ["depth", "cost", "cost"],
+        ["depth", "cost", "cost, counted cost"],
         ["0", "0.10 0.00-0.20", "0.30"],
         ["1", "0.50 0.40-0.60 <", ""],
         ["2", "0.90 0.80-1.00", "0.70"],

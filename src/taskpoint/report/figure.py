@@ -24,7 +24,7 @@ from taskpoint.report.blocks import Block, Curves, HeatMap, Key, Row, Strip
 from taskpoint.report.canvas import DASHES, DOTS, GRID, INK, MUTED, drawn, line, save
 from taskpoint.report.numbers import Unit, written
 from taskpoint.report.palette import style
-from taskpoint.report.texts import plain
+from taskpoint.report.texts import plain, short
 
 _STEPS = [1, 2, 5, 10]
 _LEVELS: dict[str, dict[str, Any]] = {
@@ -37,6 +37,7 @@ _RING: dict[str, Any] = {"marker": "o", "markersize": 8, "markerfacecolor": "non
 _BAR: dict[str, Any] = {"marker": "|", "markersize": 9, "linestyle": "none", "markeredgewidth": 2.2}
 
 _MAP_WIDTH, _MAP_AROUND = 6.4, 1.2
+_LONGEST_NAME = 24  # characters of a name beside a map
 _WITH_NUMBERS = 14  # columns of a map whose numbers fit their cells
 
 
@@ -221,7 +222,7 @@ class _Names(Formatter):
     """Names at the whole numbers of an axis."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        self._names = [_said(name) for name in names]
+        self._names = [short(_said(name), _LONGEST_NAME) for name in names]
 
     def __call__(self, value: float, pos: int | None = None) -> str:
         at = round(value)
