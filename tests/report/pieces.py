@@ -2,24 +2,8 @@
 
 from __future__ import annotations
 
-from taskpoint.report.blocks import (
-    Block,
-    Cell,
-    Column,
-    Curve,
-    Curves,
-    Facts,
-    HeatMap,
-    Key,
-    Level,
-    Picture,
-    Pictures,
-    Point,
-    Row,
-    Sentence,
-    Strip,
-    Table,
-)
+from taskpoint.report.blocks import Block, Cell, Column, Facts, Picture, Pictures, Sentence, Table
+from taskpoint.report.drawings import Curve, Curves, HeatMap, Key, Level, Point, Row, Strip
 
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"><path d="M0 0H1"/></svg>'
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00"

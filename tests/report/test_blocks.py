@@ -9,7 +9,8 @@ import pytest
 from pieces import PNG, SVG, curves, heat_map, table
 
 from taskpoint.errors import SettingError
-from taskpoint.report.blocks import Curve, Curves, HeatMap, Level, Picture, Pictures, Point, Report, Row, Table
+from taskpoint.report.blocks import Picture, Pictures, Report, Table
+from taskpoint.report.drawings import Curve, Curves, HeatMap, Level, Point, Row
 
 NAN, INFINITE = float("nan"), float("inf")
 

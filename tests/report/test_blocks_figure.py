@@ -10,7 +10,8 @@ import pytest
 from pieces import ATTACK, curves, every_kind, facts, heat_map, pictures, table
 
 from taskpoint.errors import SettingError
-from taskpoint.report.blocks import Curves, HeatMap, Sentence
+from taskpoint.report.blocks import Sentence
+from taskpoint.report.drawings import Curves, HeatMap
 from taskpoint.report.figure import figure, save_figure, svg
 from taskpoint.report.palette import style
 

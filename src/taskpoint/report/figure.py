@@ -20,8 +20,9 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, Formatter, FuncFormatter, MaxNLocator, PercentFormatter
 
 from taskpoint.errors import SettingError
-from taskpoint.report.blocks import Block, Curves, HeatMap, Key, Row, Strip
+from taskpoint.report.blocks import Block
 from taskpoint.report.canvas import DASHES, DOTS, GRID, INK, MUTED, drawn, line, save
+from taskpoint.report.drawings import Curves, HeatMap, Key, Row, Strip
 from taskpoint.report.numbers import Unit, written
 from taskpoint.report.palette import style
 from taskpoint.report.texts import plain, short
@@ -103,7 +104,8 @@ def _strip(axes: Axes, strip: Strip) -> None:
 
 
 def _x_axis(axes: Axes, block: Curves) -> None:
-    chosen = MaxNLocator(nbins=block.most_ticks, integer=True, steps=_STEPS)
+    # Few numbers fit below panels side by side, so that odd steps are as good as round ones.
+    chosen = MaxNLocator(nbins=block.most_ticks, integer=True, steps=None if block.heads else _STEPS)
     axes.xaxis.set_major_locator(FixedLocator(list(block.ticks)) if block.ticks else chosen)
     axes.set_xlabel(_said(block.x_label), parse_math=False)
 
@@ -142,7 +144,7 @@ def _legend(place: Figure | SubFigure, block: Curves) -> None:
     handles += [_key(key) for key in block.keys]
     if not handles:
         return
-    close = {"handlelength": 2.2, "columnspacing": 1.6} if block.key_columns > 2 else {"handlelength": 2.4}
+    close = {"handlelength": 2.2, "columnspacing": 1.6} if block.heads else {"handlelength": 2.4}
     legend = place.legend(handles=handles, loc="outside lower left", ncols=block.key_columns, frameon=False, **close)
     for text in legend.get_texts():
         text.set_parse_math(False)  # a "$" in a label is a character, not mathematics

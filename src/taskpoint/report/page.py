@@ -10,7 +10,8 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from taskpoint.report.blocks import Block, Curves, HeatMap, Picture, Pictures, Report, Table
+from taskpoint.report.blocks import Block, Picture, Pictures, Report, Table
+from taskpoint.report.drawings import Curves, HeatMap
 from taskpoint.report.figure import svg
 from taskpoint.report.html import HOUSE, environment, joined, whole_pairs
 from taskpoint.report.tables import curve_tables, map_table

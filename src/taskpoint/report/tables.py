@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from taskpoint.report.blocks import Cell, Column, Curve, Curves, HeatMap, Row, Table
+from taskpoint.report.blocks import Cell, Column, Table
+from taskpoint.report.drawings import Curve, Curves, HeatMap, Row
 from taskpoint.report.numbers import between, written
 
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from itertools import zip_longest
 
+from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from taskpoint.report import console as house
-from taskpoint.report.blocks import Block, Cell, Column, Curves, Facts, HeatMap, Pictures, Sentence, Table
+from taskpoint.report.blocks import Block, Cell, Column, Facts, Pictures, Sentence, Table
+from taskpoint.report.drawings import Curves, HeatMap
 from taskpoint.report.tables import curve_tables, map_table
 from taskpoint.report.texts import plain
+
+# Wide enough for any table here: a file or a pipe has no edge at which to wrap.
+_UNBOUNDED = 10_000
 
 _STYLES = {"plain": "", "headline": "bold", "aside": "dim"}
 
@@ -34,8 +39,15 @@ def _cell(cell: str | Cell, fancy: bool) -> Text:
 
 
 def _table(block: Table, fancy: bool) -> RichTable:
-    shown = house.table(Text(plain(block.title, fancy), style="bold"), fancy)
-    shown.collapse_padding = block.narrow and fancy
+    shown = RichTable(
+        title=Text(plain(block.title, fancy), style="bold"),
+        title_justify="left",
+        box=box.SIMPLE_HEAD if fancy else box.ASCII2,
+        header_style="bold",
+        pad_edge=False,
+        collapse_padding=block.narrow and fancy,
+        safe_box=not fancy,
+    )
     for column in block.columns:
         shown.add_column(
             Text(plain(column.heading, fancy)),
@@ -97,7 +109,10 @@ def render(blocks: Sequence[Block], fancy: bool) -> Group:
 
 def show(blocks: Sequence[Block], console: Console) -> None:
     """Show blocks on a console: in colour on a terminal, as plain ASCII text in a file or pipe."""
-    house.show(lambda fancy: render(blocks, fancy), console)
+    if console.is_terminal and not console.is_dumb_terminal and console.encoding.lower().startswith("utf"):
+        console.print(render(blocks, fancy=True))
+    else:
+        console.out(plain_text(blocks), highlight=False, end="")
 
 
 def plain_text(blocks: Sequence[Block]) -> str:
@@ -106,4 +121,8 @@ def plain_text(blocks: Sequence[Block]) -> str:
     Returns:
         Lines without trailing blanks, ending in a newline.
     """
-    return house.plain_text(lambda fancy: render(blocks, fancy))
+    paper = io.StringIO()
+    console = Console(file=paper, width=_UNBOUNDED, force_terminal=False, color_system=None, legacy_windows=False)
+    console.print(render(blocks, fancy=False))
+    lines = [line.rstrip() for line in paper.getvalue().splitlines()]
+    return "\n".join(lines).strip("\n") + "\n"

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taskpoint.experiments.bench.findings import BenchView, Ratio
-from taskpoint.report.blocks import Block, Column, Curve, Curves, Key, Level, Row, Sentence, Table
+from taskpoint.report.blocks import Block, Column, Sentence, Table
+from taskpoint.report.drawings import Curve, Curves, Key, Level, Row
 from taskpoint.report.numbers import duration, percent, size, times
 
 if TYPE_CHECKING:

@@ -13,20 +13,8 @@ from typing import TYPE_CHECKING
 
 from taskpoint.experiments.locate.findings import ConditionView, LocateView
 from taskpoint.experiments.locate.wording import conclusion, part_word, point_words
-from taskpoint.report.blocks import (
-    Block,
-    Cell,
-    Column,
-    Curve,
-    Curves,
-    Key,
-    Level,
-    Point,
-    Row,
-    Sentence,
-    Strip,
-    Table,
-)
+from taskpoint.report.blocks import Block, Cell, Column, Sentence, Table
+from taskpoint.report.drawings import Curve, Curves, Key, Level, Point, Row, Strip
 from taskpoint.report.numbers import OF_HUNDRED, percent, score, span
 from taskpoint.report.texts import short
 
