@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from taskpoint.errors import SettingError
-from taskpoint.experiments.bench.figure import bench_figure, save_bench_figure
+from taskpoint.experiments.bench.blocks import figure_blocks
 from taskpoint.experiments.bench.findings import BenchLine, BenchView, Ratio
+from taskpoint.report.figure import figure, save_figure
 from taskpoint.report.palette import style
 
 
@@ -38,22 +39,22 @@ def view() -> BenchView:
 
 @pytest.mark.parametrize(("suffix", "magic"), [(".pdf", b"%PDF"), (".png", b"\x89PNG"), (".svg", b"<?xml")])
 def test_each_format_is_written(view: BenchView, tmp_path: Path, suffix: str, magic: bytes) -> None:
-    assert save_bench_figure(view, tmp_path / "new" / f"bench{suffix}").read_bytes().startswith(magic)
+    assert save_figure(figure_blocks(view), tmp_path / "new" / f"bench{suffix}").read_bytes().startswith(magic)
 
 
 def test_another_suffix_is_refused(view: BenchView, tmp_path: Path) -> None:
     with pytest.raises(SettingError, match=r"must end in one of \.pdf, \.svg, \.png"):
-        save_bench_figure(view, tmp_path / "bench.jpg")
+        save_figure(figure_blocks(view), tmp_path / "bench.jpg")
     assert not list(tmp_path.iterdir())
 
 
 def test_the_same_benchmark_gives_the_same_bytes(view: BenchView, tmp_path: Path) -> None:
-    first = save_bench_figure(view, tmp_path / "1.svg").read_bytes()
-    assert save_bench_figure(view, tmp_path / "2.svg").read_bytes() == first
+    first = save_figure(figure_blocks(view), tmp_path / "1.svg").read_bytes()
+    assert save_figure(figure_blocks(view), tmp_path / "2.svg").read_bytes() == first
 
 
 def test_measures_are_rows_batches_columns_and_contexts_colours(view: BenchView) -> None:
-    drawn = bench_figure(view)
+    drawn = figure(figure_blocks(view))
     assert len(drawn.axes) == 3 * 2
     assert [axes.get_title() for axes in drawn.axes[:2]] == ["batch of 1", "batch of 8"]
     panel = drawn.axes[1]
@@ -74,11 +75,11 @@ def test_what_was_not_measured_has_no_row(view: BenchView) -> None:
         dataclasses.replace(line, measures={name: line.measures[name] for name in ("prefill", "decode", "kv")})
         for line in view.lines
     )
-    assert len(bench_figure(dataclasses.replace(view, lines=lines)).axes) == 2 * 2
+    assert len(figure(figure_blocks(dataclasses.replace(view, lines=lines))).axes) == 2 * 2
 
 
 def test_nothing_is_written_over_anything_else(view: BenchView) -> None:
-    drawn = bench_figure(view)
+    drawn = figure(figure_blocks(view))
     drawn.canvas.draw()
     (legend,) = drawn.legends
     box = legend.get_window_extent()

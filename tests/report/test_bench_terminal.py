@@ -7,9 +7,15 @@ import re
 import pytest
 from rich.console import Console
 
+from taskpoint.experiments.bench.blocks import blocks, conclusion
 from taskpoint.experiments.bench.findings import MEANING, BenchLine, BenchView, Ratio
-from taskpoint.experiments.bench.terminal import conclusion, plain_text, show
+from taskpoint.report import terminal
 from taskpoint.report.numbers import duration, size, times
+from taskpoint.report.terminal import show
+
+
+def plain_text(view: BenchView) -> str:
+    return terminal.plain_text(blocks(view))
 
 
 def ratio(cut: int, batch: int, ideal: bool = True) -> Ratio:
@@ -67,12 +73,12 @@ def test_every_measure_of_every_cut_has_a_line() -> None:
 def test_a_pipe_gets_ascii_and_a_terminal_the_same_numbers() -> None:
     view = dataclasses.replace(make_view(), model="\x1b[31mred \u202e[bold]x[/bold]")
     paper = io.StringIO()
-    show(view, Console(file=paper))
+    show(blocks(view), Console(file=paper))
     assert paper.getvalue() == plain_text(view)
     assert plain_text(view).isascii()
     assert "[bold]x[/bold]" in plain_text(view)
     paper = io.StringIO()
-    show(view, Console(file=paper, force_terminal=True, width=200, legacy_windows=False))
+    show(blocks(view), Console(file=paper, force_terminal=True, width=200, legacy_windows=False))
     assert "\x1b[31m" not in paper.getvalue()
     assert "1.75-1.85" in paper.getvalue()
 
@@ -84,6 +90,11 @@ def test_the_conclusion_speaks_of_the_longest_context_the_largest_batch_and_the_
         "(ideal 2.00), decoding 1.80 times as fast (ideal 2.00), and the cache 1.80 times as small."
     )
     assert plain_text(view).endswith(conclusion(view) + "\n")
+
+
+def test_an_interrupted_benchmark_speaks_of_the_longest_context_that_its_largest_batch_has() -> None:
+    view = make_view()
+    assert conclusion(dataclasses.replace(view, lines=view.lines[:-3])).startswith("8 prompts of 128 + 32 tokens, ")
 
 
 def test_without_an_ideal_nothing_is_claimed_and_the_reason_is_given() -> None:

@@ -6,15 +6,21 @@ import re
 
 from rich.console import Console
 
+from taskpoint.experiments.locate.blocks import blocks
 from taskpoint.experiments.locate.findings import LocateView
-from taskpoint.experiments.locate.terminal import plain_text, show
 from taskpoint.experiments.locate.wording import conclusion
+from taskpoint.report import terminal
 from taskpoint.report.numbers import score, span
+from taskpoint.report.terminal import show
+
+
+def plain_text(view: LocateView) -> str:
+    return terminal.plain_text(blocks(view))
 
 
 def _shown(view: LocateView, **options: object) -> str:
     paper = io.StringIO()
-    show(view, Console(file=paper, **options))
+    show(blocks(view), Console(file=paper, **options))
     return paper.getvalue()
 
 
@@ -65,7 +71,7 @@ def test_markup_in_a_label_is_shown_and_not_obeyed(sample: LocateView) -> None:
 def test_a_terminal_that_cannot_show_unicode_gets_ascii(sample: LocateView) -> None:
     raw = io.BytesIO()
     paper = io.TextIOWrapper(raw, encoding="ascii")
-    show(sample, Console(file=paper, force_terminal=True))
+    show(blocks(sample), Console(file=paper, force_terminal=True))
     paper.flush()
     assert raw.getvalue().decode("ascii") == plain_text(sample)
 

@@ -80,20 +80,23 @@ def report(
     ] = None,
 ) -> None:
     """Make the report and the figures of a run folder again."""
+    from taskpoint.experiments.outputs import draw
     from taskpoint.experiments.runs import read_run
 
     run = read_run(folder)
     experiment = EXPERIMENTS[run.manifest.kind]
     view = experiment.view.view_of(run)
     for target in figure or []:
-        experiment.view.draw(view, target)
+        draw(experiment, view, target)
     _show(experiment, view, folder)
 
 
 def _show(experiment: Experiment, view: Any, folder: Path) -> None:
     """Prints what a run found, writes what belongs beside its rows, and says where all of it is."""
-    experiment.view.show(view, console())
-    written = {**experiment.view.write(view, folder), "rows": folder}
+    from taskpoint.experiments.outputs import show, write
+
+    show(experiment, view, console())
+    written = {**write(experiment, view, folder), "rows": folder}
     width = max(map(len, written)) + 1
     for what, where in written.items():
         typer.echo(f"{what + ':':<{width}} {where}")

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from taskpoint.configuration import Configuration
+from taskpoint.report.blocks import Report
 from taskpoint.results.folder import RunFolder
 from taskpoint.results.rows import Layout
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.console import Console
 
 Step = Callable[[str], None]
 """Called when one of the steps of a cell is done, with a note of a few words."""
@@ -96,7 +95,11 @@ class Run(Protocol):
 
 @runtime_checkable
 class View(Protocol):
-    """`view.py`: from rows to what people see; needs no torch."""
+    """`view.py`: from rows to what people see; needs no torch.
+
+    It may have `write(view, folder)` too, where other files belong beside the rows than page and figure: it gives
+    them by what they are, such as "report".
+    """
 
     LAYOUT: Layout
 
@@ -107,11 +110,5 @@ class View(Protocol):
             RunFolderError: there is too little of it yet, or config.json was changed.
         """
 
-    def show(self, view: Any, console: Console) -> None:
-        """Prints it."""
-
-    def draw(self, view: Any, path: str | Path) -> Path:
-        """Writes the figure; the suffix chooses PDF, SVG or PNG."""
-
-    def write(self, view: Any, folder: Path) -> Mapping[str, Path]:
-        """Writes what belongs beside the rows; by what it is, such as "report", where it stands."""
+    def report_of(self, view: Any) -> Report:
+        """The same in blocks, for terminal, figure and page."""

@@ -54,6 +54,15 @@ def line(look: Style, markersize: float = 4.4) -> dict[str, Any]:
     }
 
 
+def drawn(draw: Callable[[], Figure], suffix: str) -> bytes:
+    """The bytes of a file with a figure, e.g. for suffix ".svg"."""
+    metadata = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}, ".png": {}}[suffix]
+    paper = io.BytesIO()
+    with mpl.rc_context(_RC):
+        draw().savefig(paper, format=suffix[1:], dpi=220, metadata=metadata)
+    return paper.getvalue()
+
+
 def save(draw: Callable[[], Figure], path: Path | str) -> Path:
     """Write a figure; the suffix of `path` says in which format.
 
@@ -72,8 +81,4 @@ def save(draw: Callable[[], Figure], path: Path | str) -> Path:
     suffix = target.suffix.lower()
     if suffix not in SUFFIXES:
         raise SettingError(f"cannot write a figure as {target.name!r}: path must end in one of {', '.join(SUFFIXES)}")
-    metadata = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}, ".png": {}}[suffix]
-    drawn = io.BytesIO()
-    with mpl.rc_context(_RC):
-        draw().savefig(drawn, format=suffix[1:], dpi=220, metadata=metadata)
-    return save_whole(target, drawn.getvalue())
+    return save_whole(target, drawn(draw, suffix))

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 # Metrics from 0 to 100: one decimal whatever the size, as papers print them.
 OF_HUNDRED = ("BLEU", "chrF", "chrF++")
+
+Unit = Literal["", "share", "times"]
+"""How a number is meant: as it is, as a share from 0 to 1, or as how many times as much."""
 
 
 def score(value: float, metric: str = "") -> str:
@@ -48,6 +52,16 @@ def size(count: float) -> str:
 def times(ratio: float) -> str:
     """A ratio with two decimals, such as "1.87", or three digits from ten on."""
     return f"{ratio:.2f}" if ratio < 10 else _three_digits(ratio)
+
+
+def written(value: float, unit: Unit, metric: str = "") -> str:
+    """A number in its unit, e.g. "0.94", "41 %" or "1.87"."""
+    return percent(value) if unit == "share" else times(value) if unit == "times" else score(value, metric)
+
+
+def between(low: float, high: float, unit: Unit, metric: str = "") -> str:
+    """An interval in its unit, in short."""
+    return span(low, high, metric) if not unit else f"{written(low, unit)}-{written(high, unit)}"
 
 
 def _three_digits(value: float) -> str:

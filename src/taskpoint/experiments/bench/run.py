@@ -58,9 +58,10 @@ class BenchResult:
 
     def plot(self, path: str | Path) -> Path:
         """Writes the figure; the suffix chooses PDF, SVG or PNG."""
-        from taskpoint.experiments.bench.figure import save_bench_figure
+        from taskpoint.experiments.bench.blocks import figure_blocks
+        from taskpoint.report.figure import save_figure
 
-        return save_bench_figure(self.view, path)
+        return save_figure(figure_blocks(self.view), path)
 
     def save(self, path: str | Path) -> Path:
         """Writes everything as JSON: settings, machine, versions, and the rows of `frame`."""

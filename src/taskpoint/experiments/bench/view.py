@@ -16,6 +16,7 @@ import numpy as np
 from taskpoint.analysis.cost import Cost, decode_cost, prefill_cost
 from taskpoint.analysis.shape import ModelShape
 from taskpoint.errors import RunFolderError, SettingError
+from taskpoint.experiments.bench.blocks import report_of as report_of
 from taskpoint.experiments.bench.config import BenchConfig, BenchFacts
 from taskpoint.experiments.bench.findings import BenchLine, BenchView, Ratio
 from taskpoint.experiments.bench.rows import CUT, DENSE
@@ -25,7 +26,6 @@ from taskpoint.results.folder import RunFolder
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.console import Console
 
 
 def view_of(folder: RunFolder) -> BenchView:
@@ -128,23 +128,10 @@ def _ideals(config: Mapping[str, Any]) -> tuple[_Ideals | None, str | None]:
     return found, None
 
 
-def show(view: BenchView, console: Console) -> None:
-    """Prints tables and conclusion."""
-    from taskpoint.experiments.bench import terminal
-
-    terminal.show(view, console)
-
-
-def draw(view: BenchView, path: str | Path) -> Path:
-    """Writes the figure; the suffix chooses PDF, SVG or PNG."""
-    from taskpoint.experiments.bench.figure import save_bench_figure
-
-    return save_bench_figure(view, path)
-
-
 def write(view: BenchView, folder: Path) -> Mapping[str, Path]:
-    """Writes figure and numbers."""
+    """Writes the figure, and all numbers as JSON."""
+    from taskpoint.report.figure import save_figure
     from taskpoint.results.atomic import save_whole
 
-    figure = draw(view, folder / "figure.pdf")
+    figure = save_figure(report_of(view).drawn, folder / "figure.pdf")
     return {"figure": figure, "JSON": save_whole(folder / "bench.json", view.as_json().encode())}

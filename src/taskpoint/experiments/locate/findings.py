@@ -102,7 +102,7 @@ class ConditionView:
         high: Upper end of the interval by cut.
         point: The task recognition point of this curve.
         controls: Scores to hold the curve against.
-        early_exit: Score by cut when layers >= r are skipped for every token (design, section 8), if measured.
+        early_exit: Score by cut r when layers r and above are skipped for every token, if measured.
         saving: What the cut at the recognition point saves, if there is a point.
         tokens: Mean length of a prompt in tokens.
         hidden: Mean number of hidden tokens in a prompt.

@@ -84,6 +84,7 @@ class LocateResult:
 
     def plot(self, path: str | Path) -> Path:
         """Writes the figure; the suffix chooses PDF, SVG or PNG."""
-        from taskpoint.experiments.locate.figure import save_figure
+        from taskpoint.experiments.locate.blocks import figure_blocks
+        from taskpoint.report.figure import save_figure
 
-        return save_figure(self.view, path)
+        return save_figure(figure_blocks(self.view), path)

@@ -16,6 +16,7 @@ from taskpoint.analysis.shape import ModelShape
 from taskpoint.asking.condition import EARLY_EXIT, SHUFFLED, ZERO_SHOT, Condition, named
 from taskpoint.asking.scores import CurveScores, curve_scores, language_scores
 from taskpoint.errors import RunFolderError
+from taskpoint.experiments.locate.blocks import report_of as report_of
 from taskpoint.experiments.locate.config import LocateConfig, LocateFacts
 from taskpoint.experiments.locate.findings import AnswerView, ConditionView, ControlScore, LocateView, PartView
 from taskpoint.experiments.stored import damaged, read_back, read_shape
@@ -25,7 +26,6 @@ from taskpoint.results.rows import ITEMS
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.console import Console
 
 LAYOUT = ITEMS
 
@@ -262,22 +262,10 @@ def command(config: Mapping[str, Any], settings: LocateConfig) -> str:
     return shlex.join([*words, *settings.words()])
 
 
-def show(view: LocateView, console: Console) -> None:
-    """Prints curves, controls and conclusion."""
-    from taskpoint.experiments.locate import terminal
-
-    terminal.show(view, console)
-
-
-def draw(view: LocateView, path: str | Path) -> Path:
-    """Writes the figure; the suffix chooses PDF, SVG or PNG."""
-    from taskpoint.experiments.locate.figure import save_figure
-
-    return save_figure(view, path)
-
-
 def write(view: LocateView, folder: Path) -> Mapping[str, Path]:
-    """Writes report and figure."""
+    """Writes the page with the slider, and the figure."""
     from taskpoint.experiments.locate.page.html import save_page
+    from taskpoint.report.figure import save_figure
 
-    return {"report": save_page(view, folder / "report.html"), "figure": draw(view, folder / "figure.pdf")}
+    figure = save_figure(report_of(view).drawn, folder / "figure.pdf")
+    return {"report": save_page(view, folder / "report.html"), "figure": figure}

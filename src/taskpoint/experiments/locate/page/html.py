@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
 from markupsafe import Markup
 
 from taskpoint.experiments.locate.findings import ConditionView, LocateView
 from taskpoint.experiments.locate.page.payload import payload
 from taskpoint.experiments.locate.wording import conclusion, hidden_words, part_word, point_words, sentence
+from taskpoint.report.html import HOUSE, environment, joined, whole_pairs
 from taskpoint.report.numbers import percent, score, span
 from taskpoint.report.palette import style
 from taskpoint.results.atomic import save_whole
@@ -101,11 +100,6 @@ def _panels(view: LocateView) -> tuple[_Panel, ...]:
     )
 
 
-def _joined(names: Sequence[str]) -> Markup:
-    # Our own files, not input: the only texts of the page that are not escaped.
-    return Markup("\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in names))
-
-
 def _hash(script: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
@@ -120,19 +114,13 @@ def page(view: LocateView) -> str:
         The page. Everything from the view is escaped, and a content security policy lets only our own script run
         and forbids every connection.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_FOLDER),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["score"] = lambda value: score(value, view.metric)
-    environment.filters["point_words"] = point_words
-    environment.filters["percent"] = percent
-    environment.filters["tied"] = lambda text: str(text).replace(" %", "\u00a0%")
-    theme, script = _joined(["theme.js"]), _joined(_SCRIPTS)
-    text = environment.get_template("locate.html.j2").render(
+    filled = environment(_FOLDER)
+    filled.filters["score"] = lambda value: score(value, view.metric)
+    filled.filters["point_words"] = point_words
+    filled.filters["percent"] = percent
+    filled.filters["tied"] = lambda text: str(text).replace(" %", "\u00a0%")
+    theme, script = joined(_FOLDER / "theme.js"), joined(*(_FOLDER / name for name in _SCRIPTS))
+    text = filled.get_template("locate.html.j2").render(
         view=view,
         conclusion=conclusion(view),
         panels=_panels(view),
@@ -141,13 +129,12 @@ def page(view: LocateView) -> str:
         colours=[style(index) for index in range(len(view.conditions))],
         tags=[style(index) for index in range(_TAGS)],
         data=Markup(payload(view)),
-        css=_joined(_STYLES),
+        css=joined(HOUSE / "house.css", *(_FOLDER / name for name in _STYLES)),
         theme=theme,
         script=script,
         allowed=f"{_hash(theme)} {_hash(script)}",
     )
-    # A model can emit half of a surrogate pair, which no UTF-8 file can hold.
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return whole_pairs(text)
 
 
 def save_page(view: LocateView, path: Path | str) -> Path:

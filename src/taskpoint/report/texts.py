@@ -1,0 +1,14 @@
+"""Texts of strangers (a label, the name of a model) made harmless and short."""
+
+from __future__ import annotations
+
+
+def plain(text: str, fancy: bool) -> str:
+    """Free text without control characters (an escape sequence in a label must not reach the terminal)."""
+    visible = "".join(character if character.isprintable() else "�" for character in " ".join(text.split()))
+    return visible if fancy else visible.replace("�", "?").encode("ascii", "backslashreplace").decode("ascii")
+
+
+def short(text: str, most: int) -> str:
+    """The text itself, or where it has more than `most` characters its beginning and an ellipsis."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
