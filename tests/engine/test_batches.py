@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from families import PROMPTS, family
@@ -10,7 +12,7 @@ from torch import Tensor
 from taskpoint.engine import sweep_generate as sweep_decode
 from taskpoint.engine import sweep_logits as sweep
 from taskpoint.engine.paths import batch_sizes as batches
-from taskpoint.engine.paths.batch_sizes import SweepSize, in_batches, rows_at_once
+from taskpoint.engine.paths.batch_sizes import InBatches, SweepSize, rows_at_once
 from taskpoint.engine.sweep_generate import sweep_generate
 from taskpoint.engine.sweep_logits import sweep_logits
 from taskpoint.errors import ModelError
@@ -33,6 +35,15 @@ class Machine:
             raise self.error(self.words)
         self.done.append((rows.start, rows.stop))
         return torch.arange(10)[rows]
+
+
+def in_batches(rows: int, at_once: int, run: Callable[[slice], Tensor]) -> list[Tensor]:
+    done = []
+    batches = InBatches(rows, at_once)
+    for some in batches:
+        with batches.trying():
+            done.append(run(some))
+    return done
 
 
 def test_rows_are_halved_until_they_fit_and_none_is_done_twice() -> None:

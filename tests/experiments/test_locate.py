@@ -21,9 +21,11 @@ from taskpoint.asking import encoding
 from taskpoint.asking.condition import PAPER_CONDITIONS, Condition, conditions
 from taskpoint.asking.scores import curve_scores
 from taskpoint.errors import ModelError, PromptError, RunFolderError, SettingError, TaskpointError
-from taskpoint.experiments.locate.cells import Cell, Cells
-from taskpoint.experiments.locate.run import LocateResult
+from taskpoint.experiments.locate.cells import Cell
+from taskpoint.experiments.locate.config import LocateConfig
+from taskpoint.experiments.locate.run import LocateResult, start
 from taskpoint.experiments.runs import view_of_folder
+from taskpoint.experiments.subjects import Asked
 from taskpoint.models.loading import LanguageModel
 from taskpoint.prompts.encode import encode, encode_many
 from taskpoint.prompts.selector import parse_selector
@@ -118,10 +120,10 @@ def test_early_exit_encodes_no_reference_that_it_does_not_score(
 
     monkeypatch.setattr(encoding, "encode_many", counting)
     task = tp.task("lexicon:plural")
-    cells = Cells(lm, task, template("qa"), task.items(4), fresh=False, new=3)
+    work = start(Asked(lm, task), LocateConfig.of(items=4, max_new_tokens=3))
     for kind, references in (("early exit", [False]), ("cut", [False, True]), ("zero-shot", [False, True])):
         asked.clear()
-        cells.rows(Cell(kind, Condition("examples", False), 2, 0, 0, task.items(4), (0, N)))
+        work.rows(Cell(kind, Condition("examples", False), 2, 0, 0, task.items(4), (0, N)), lambda note: None)
         assert asked == references, kind
 
 

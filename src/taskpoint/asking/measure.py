@@ -87,13 +87,19 @@ class Measure:
     ) -> list[list[str]]:
         """Greedy answers by cut and prompt, each ended at the template's stop text."""
         texts = [[""] * len(prompts) for _ in cuts]
-        sweep = len(cuts) >= _SWEEP_FROM
+        sweep, model = len(cuts) >= _SWEEP_FROM, self._lm.model
         for asked in self._asked(prompts, hidden, share_context=sweep):
             if sweep:
-                at_every_cut = self._sweep(asked)
+                named: dict[str, Any] = {"context": asked.context}
+                at_every_cut = sweep_generate(model, *asked.inputs, self._new, self._end.tokens, **named)
                 tokens = [at_every_cut[cut] for cut in cuts]
             else:
-                tokens = [self._generate(asked.batch, cut) for cut in cuts]
+                tokens, ending = [], Ending(model, self._end.tokens)
+                for cut in cuts:
+                    with cut_context(model, cut, asked.batch.hidden):
+                        tokens.append(
+                            greedy(model, asked.batch.input_ids, asked.batch.attention_mask, self._new, ending)
+                        )
             self._place(texts, asked, tokens)
         return texts
 
@@ -102,7 +108,8 @@ class Measure:
         texts = [[""] * len(prompts) for _ in cuts]
         nothing = [np.zeros(len(prompt), dtype=bool) for prompt in prompts]
         for asked in self._asked(prompts, nothing, share_context=True):
-            at_every_layer = self._sweep(asked, skip=True)
+            named: dict[str, Any] = {"skip": True, "context": asked.context}
+            at_every_layer = sweep_generate(self._lm.model, *asked.inputs, self._new, self._end.tokens, **named)
             self._place(texts, asked, [at_every_layer[cut] for cut in cuts])
         return texts
 
@@ -118,39 +125,30 @@ class Measure:
         logprob = np.zeros((len(cuts), len(prompts)))
         rank = np.zeros((len(cuts), len(prompts)), dtype=np.int64)
         lengths = torch.tensor([len(prompt) - prompt.prompt_length for prompt in prompts])
-        last = int(lengths.max()) + 1
-        for asked in self._asked(prompts, hidden, share_context=len(cuts) >= _SWEEP_FROM):
-            vocab = len(self._lm.tokenizer)
-            step = max(1, _MOST_LOGITS // (len(cuts) * last * vocab))
+        model, sweep, longest = self._lm.model, len(cuts) >= _SWEEP_FROM, int(lengths.max()) + 1
+        for asked in self._asked(prompts, hidden, share_context=sweep):
+            ids, drop, mask = asked.inputs
+            last = min(longest, ids.shape[1])
+            step = max(1, _MOST_LOGITS // (len(cuts) * longest * len(self._lm.tokenizer)))
             for start in range(0, len(asked.rows), step):
                 some = slice(start, start + step)
                 rows = list(asked.rows[some])
-                found = self._scores(asked, some, lengths[rows], cuts, last)
+                given = ids[some], drop[some], None if mask is None else mask[some]
+                if sweep:
+                    every = sweep_last_logits(model, *given, last=last, context=asked.context)
+                    logits = every[list(cuts)]  # [C, B, last, V]
+                else:
+                    under = []
+                    for cut in cuts:
+                        with cut_context(model, cut, given[1]):
+                            under.append(model(given[0], **inputs_for(model, given[2])).logits[:, -last:])
+                    logits = torch.stack(under)  # [C, B, last, V]
+                found = _scored(logits, given[0], lengths[rows])
                 if np.isnan(found.logprob).any():  # one NaN or infinity among the logits makes all of a row's NaN
                     check_finite_on_prompts(self._lm, [prompts[row] for row in rows])
-                    raise nowhere(self._lm.model, "under a cut, though not without one")
+                    raise nowhere(model, "under a cut, though not without one")
                 logprob[:, rows], rank[:, rows] = found.logprob, found.rank
         return ReferenceScores(logprob, rank)
-
-    def _scores(
-        self, asked: _Asked, some: slice, lengths: Int[Tensor, " B"], cuts: Sequence[int], last: int
-    ) -> ReferenceScores:
-        ids, drop, mask = asked.inputs
-        given = ids[some], drop[some], None if mask is None else mask[some]
-        last = min(last, ids.shape[1])
-        if len(cuts) >= _SWEEP_FROM:
-            every = sweep_last_logits(self._lm.model, *given, last=last, context=asked.context)
-            logits = every[list(cuts)]  # [C, B, last, V]
-        else:
-            logits = torch.stack([self._forward(*given, cut)[:, -last:] for cut in cuts])
-        scored = logits[:, :, :-1].float().log_softmax(-1)
-        targets = given[0][:, -last + 1 :].to(scored.device).expand(len(cuts), -1, -1)[..., None]
-        chosen = scored.gather(-1, targets)  # [C, B, last - 1, 1]
-        ranks = (scored > chosen).sum(-1)  # [C, B, last - 1]
-        answer = torch.arange(last - 1) >= (last - 1 - lengths)[:, None]  # [B, last - 1]
-        answer = answer.to(scored.device)
-        logprob = chosen[..., 0].masked_fill(~answer, 0).sum(-1)
-        return ReferenceScores(logprob.double().cpu().numpy(), ranks.masked_fill(~answer, 0).amax(-1).cpu().numpy())
 
     def _asked(
         self, prompts: Sequence[SegmentedPrompt], hidden: Sequence[_Mask], share_context: bool
@@ -175,21 +173,22 @@ class Measure:
             self._contexts[key] = read_context(self._lm.model, tokens, drop)
         return self._contexts[key]
 
-    def _sweep(self, asked: _Asked, skip: bool = False) -> Int[Tensor, "C B new"]:
-        named: dict[str, Any] = {"skip": skip, "context": asked.context}
-        return sweep_generate(self._lm.model, *asked.inputs, self._new, self._end.tokens, **named)
-
     def _place(self, texts: list[list[str]], asked: _Asked, tokens: Sequence[Int[Tensor, "B _"]]) -> None:
         for by_prompt, written in zip(texts, tokens, strict=True):
             for row, text in zip(asked.rows, self._end.texts(written), strict=True):
                 by_prompt[row] = text
 
-    def _generate(self, batch: Batch, cut: int) -> Tensor:
-        model, ending = self._lm.model, Ending(self._lm.model, self._end.tokens)
-        with cut_context(model, cut, batch.hidden):
-            return greedy(model, batch.input_ids, batch.attention_mask, self._new, ending)
 
-    def _forward(self, input_ids: Tensor, drop: Tensor, mask: Tensor | None, cut: int) -> Tensor:
-        with cut_context(self._lm.model, cut, drop):
-            logits: Tensor = self._lm.model(input_ids, **inputs_for(self._lm.model, mask)).logits
-        return logits
+def _scored(
+    logits: Float[Tensor, "C B last V"], ids: Int[Tensor, "B T"], lengths: Int[Tensor, " B"]
+) -> ReferenceScores:
+    """How likely the last tokens of each prompt are, as many as its answer has."""
+    cuts, _, last, _ = logits.shape
+    scored = logits[:, :, :-1].float().log_softmax(-1)
+    targets = ids[:, -last + 1 :].to(scored.device).expand(cuts, -1, -1)[..., None]
+    chosen = scored.gather(-1, targets)  # [C, B, last - 1, 1]
+    ranks = (scored > chosen).sum(-1)  # [C, B, last - 1]
+    answer = torch.arange(last - 1) >= (last - 1 - lengths)[:, None]  # [B, last - 1]
+    answer = answer.to(scored.device)
+    logprob = chosen[..., 0].masked_fill(~answer, 0).sum(-1)
+    return ReferenceScores(logprob.double().cpu().numpy(), ranks.masked_fill(~answer, 0).amax(-1).cpu().numpy())

@@ -21,7 +21,7 @@ from taskpoint.asking.token_device import token_device
 from taskpoint.compiled.file import CompiledFile, CompiledFrom, write_compiled
 from taskpoint.engine.compiled import CompiledContext, compile_context, prefix_generate
 from taskpoint.engine.finite import watching
-from taskpoint.engine.paths.batch_sizes import in_batches
+from taskpoint.engine.paths.batch_sizes import InBatches
 from taskpoint.errors import PromptError, SettingError
 from taskpoint.models.loading import LanguageModel
 from taskpoint.prompts.encode import check_length
@@ -111,12 +111,12 @@ class CompiledPrompt:
         # Queries of like length together: a batch costs as much as its longest.
         order = sorted((place for place, yes in enumerate(served) if yes), key=lambda place: len(prompts[place]))
         with watching(self.lm.model, lambda: check_finite_on_prompts(self.lm, prompts)):
-            parts = in_batches(
-                len(order),
-                batch_size,
-                lambda rows: self._continue(self.context, [prompts[place] for place in order[rows]], max_new_tokens),
-            )
-            found = [text for part in parts for text in self._end.texts(part)]
+            found: list[str] = []
+            batches = InBatches(len(order), batch_size)
+            for rows in batches:
+                with batches.trying():
+                    some = [prompts[place] for place in order[rows]]
+                    found += self._end.texts(self._continue(self.context, some, max_new_tokens))
             for place, text in zip(order, found, strict=True):
                 texts[place] = text
             for place in (place for place, yes in enumerate(served) if not yes):

@@ -17,13 +17,13 @@ from taskpoint.engine.calls.pristine import evaluating
 from taskpoint.engine.check import exact
 from taskpoint.engine.cut import cut_context
 from taskpoint.engine.cut_by_cut import follows_hooks
-from taskpoint.engine.paths.batch_sizes import SweepSize, in_batches, rows_at_once
+from taskpoint.engine.paths.batch_sizes import InBatches, SweepSize, rows_at_once
 from taskpoint.engine.paths.every_cut_decode import EveryCutDecode, can_decode_every_cut
 from taskpoint.engine.paths.greedy import Ending, check_new, greedy, write
 from taskpoint.engine.paths.reference import mask_context
 from taskpoint.engine.paths.sweep_context import SweepContext
 from taskpoint.engine.sweep_logits import check_masks, sweep_last_logits
-from taskpoint.models.anatomy import Anatomy, anatomy
+from taskpoint.models.anatomy import anatomy
 from taskpoint.models.heads import check_head
 
 
@@ -75,40 +75,23 @@ def sweep_generate(
         context = None
     size = SweepSize(input_ids.shape[1], 0 if skip else int((~drop).sum(1).max()), max_new_tokens, places=1)
 
-    def run(rows: slice) -> Tensor:
-        mask = None if attention_mask is None else attention_mask[rows]
-        with evaluating(model):
-            return _write(
-                model, parts, (input_ids[rows], drop[rows], mask), max_new_tokens, ending, skip, context, plain
-            )
-
-    answers = in_batches(input_ids.shape[0], rows_at_once(parts, size), run)
-    return _joined(answers, ending, dim=1)
-
-
-_Prompts = tuple[Tensor, Tensor, Tensor | None]
-"""Tokens, hidden ones, and padding. [B, T] each"""
-
-
-def _write(
-    model: nn.Module,
-    parts: Anatomy,
-    prompts: _Prompts,
-    new: int,
-    ending: Ending,
-    skip: bool,
-    context: SweepContext | None,
-    plain: bool,
-) -> Tensor:
-    """Answers of every cut to some rows. [C, B, new]."""
     before = context.length if context is not None else 0
-    fits = can_decode_every_cut(model, parts, before + prompts[0].shape[1] + new * (parts.num_layers + 1))
-    if plain and fits and exact(model):
-        decode = EveryCutDecode(model, parts, *prompts, skip, context)
-        return write(decode.prefill().argmax(-1), decode, new, ending).transpose(0, 1)
-    if context is not None:
-        prompts = context.whole(*prompts)
-    return (_recompute if skip else _one_by_one)(model, *prompts, new, ending)
+    fits = can_decode_every_cut(model, parts, before + input_ids.shape[1] + max_new_tokens * (parts.num_layers + 1))
+    answers: list[Tensor] = []
+    batches = InBatches(input_ids.shape[0], rows_at_once(parts, size))
+    for rows in batches:
+        given = input_ids[rows], drop[rows], None if attention_mask is None else attention_mask[rows]
+        decode: EveryCutDecode | None = None
+        with batches.trying(), evaluating(model):
+            if plain and fits and exact(model):
+                decode = EveryCutDecode(model, parts, *given, skip, context)
+                written = write(decode.prefill().argmax(-1), decode, max_new_tokens, ending).transpose(0, 1)
+            else:
+                whole = given if context is None else context.whole(*given)
+                written = (_recompute if skip else _one_by_one)(model, *whole, max_new_tokens, ending)
+            answers.append(written)
+        del decode  # its caches, before fewer rows are tried
+    return _joined(answers, ending, dim=1)
 
 
 def _joined(answers: Sequence[Tensor], ending: Ending, dim: int | None = None) -> Tensor:

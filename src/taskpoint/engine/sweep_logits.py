@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from taskpoint.engine.calls.pristine import evaluating
 from taskpoint.engine.check import exact
 from taskpoint.engine.cut_by_cut import follows_hooks, logits_cut_by_cut
-from taskpoint.engine.paths.batch_sizes import SweepSize, in_batches, rows_at_once
+from taskpoint.engine.paths.batch_sizes import InBatches, SweepSize, rows_at_once
 from taskpoint.engine.paths.every_cut import logits_of_every_cut
 from taskpoint.engine.paths.reference import reference_last_logits
 from taskpoint.engine.paths.sweep_context import SweepContext
@@ -76,17 +76,20 @@ def sweep_last_logits(
     present = 0 if skip else int((~drop).sum(1).max())
     size = SweepSize(input_ids.shape[1], present, new=0, places=last)
 
-    def run(rows: slice) -> Tensor:
+    done: list[Tensor] = []
+    batches = InBatches(input_ids.shape[0], rows_at_once(parts, size))
+    for rows in batches:
         given = input_ids[rows], drop[rows], None if attention_mask is None else attention_mask[rows]
-        with evaluating(model):
+        with batches.trying(), evaluating(model):
             if not (skip or exact(model)):
-                return reference_last_logits(model, *given, last=last)
-            if not plain:
-                return logits_cut_by_cut(model, *given, last=last, skip=skip)
-            return logits_of_every_cut(model, parts, *given, last=last, skip=skip, context=context).transpose(0, 1)
-
-    parts_of_batch = in_batches(input_ids.shape[0], rows_at_once(parts, size), run)
-    return parts_of_batch[0] if len(parts_of_batch) == 1 else torch.cat(parts_of_batch, dim=1)
+                logits = reference_last_logits(model, *given, last=last)
+            elif not plain:
+                logits = logits_cut_by_cut(model, *given, last=last, skip=skip)
+            else:
+                every = logits_of_every_cut(model, parts, *given, last=last, skip=skip, context=context)
+                logits = every.transpose(0, 1)
+            done.append(logits)
+    return done[0] if len(done) == 1 else torch.cat(done, dim=1)
 
 
 def check_masks(vocabulary: int | None, input_ids: Tensor, drop: Tensor, attention_mask: Tensor | None) -> None:

@@ -6,11 +6,11 @@ Shapes: B rows, T tokens of the prompt, P present ones, N layers.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from taskpoint.errors import ModelError
 from taskpoint.models.anatomy import Anatomy
@@ -60,34 +60,45 @@ def rows_at_once(parts: Anatomy, size: SweepSize) -> int:
     return max(1, int(_SHARE * free_bytes(device)) // max(1, keys + wide + logits))
 
 
-def in_batches(rows: int, at_once: int, run: Callable[[slice], Tensor]) -> list[Tensor]:
-    """Runs all rows, `at_once` to begin with; where memory ends, half as many, and nothing that is done is done again.
+class InBatches:
+    """Rows in parts, some at once to begin with; where memory ends, half as many, and nothing is done twice.
 
-    Where it does not hold even one row, it raises a ModelError.
+    `for rows in batches:` gives slices; what is done with one stands in a `with batches.trying():`.
     """
-    done: list[Tensor] = []
-    start, size = 0, min(rows, at_once)
-    while start < rows:
-        part: Tensor | None = None
+
+    def __init__(self, rows: int, at_once: int) -> None:
+        self._rows, self._size, self._start, self._failed = rows, min(rows, at_once), 0, False
+
+    def __iter__(self) -> Iterator[slice]:
+        """The next rows, or fewer of those that did not fit."""
+        while self._start < self._rows:
+            if self._failed:  # here, because what failed is only freed once its exception is gone
+                self._failed, self._size = False, self._size // 2
+                gc.collect()
+                if torch.cuda.is_available():
+                    torch.cuda.empty_cache()
+            yield slice(self._start, self._start + self._size)
+
+    @contextmanager
+    def trying(self) -> Iterator[None]:
+        """Does the rows at hand, which come again when memory does not hold them.
+
+        Raises:
+            ModelError: it does not hold even one.
+        """
         try:
-            part = run(slice(start, start + size))
+            yield
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if not _is_out_of_memory(error):
                 raise
-            if size == 1:
+            if self._size == 1:
                 raise ModelError(
                     "memory does not hold one prompt of this length; pass shorter prompts, or load the model in half "
                     "precision or on a larger device"
                 ) from error
-        if part is None:  # here, because what failed is only freed once its exception is gone
-            size = size // 2
-            gc.collect()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+            self._failed = True
         else:
-            done.append(part)
-            start += size
-    return done
+            self._start += self._size
 
 
 def _is_out_of_memory(error: Exception) -> bool:

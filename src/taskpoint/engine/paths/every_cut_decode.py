@@ -100,7 +100,8 @@ class EveryCutDecode:
             named = inputs_for(self._model, self._mask, self._cuts)
         else:
             named = self._context.inputs_for(self._model, self._mask, self._input_ids.shape, self._cuts)
-        logits = self._call(every_cut, self._input_ids, named)
+        with every_cut.hooks(), self._caches.attention(self._parts):
+            logits: Tensor = self._model(self._input_ids, **named | self._cached()).logits
         self._caches.state.length += self._input_ids.shape[1]
         return logits[:, -self._cuts :]
 
@@ -118,7 +119,8 @@ class EveryCutDecode:
             named["position_ids"] = positions.expand(-1, self._cuts)  # all variants write at the same place
         caches = {self._caches.base: self._caches.own}
         step = _Step(self._parts, self._stored, self._written, self._skip, caches)
-        logits = self._call(step, tokens, named)
+        with step.hooks(), self._caches.attention(self._parts):
+            logits: Tensor = self._model(tokens, **named | self._cached()).logits
         self._caches.state.length += 1
         self._written += 1
         return logits
@@ -136,12 +138,8 @@ class EveryCutDecode:
             layer.take_rows((variants + rows).flatten())
         return True
 
-    def _call(self, hooks: EveryCut | _Step, ids: Tensor, named: dict[str, Any]) -> Tensor:
-        with hooks.hooks(), self._caches.attention(self._parts):
-            logits: Tensor = self._model(
-                ids, **named | with_cache(self._model, self._caches.base) | {"use_cache": True}
-            ).logits
-        return logits
+    def _cached(self) -> dict[str, Any]:
+        return with_cache(self._model, self._caches.base) | {"use_cache": True}
 
 
 def _caches(parts: Anatomy) -> SweepCaches:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,20 +11,23 @@ from typing import TYPE_CHECKING, Any
 from taskpoint.analysis.recognition import recognition_point
 from taskpoint.analysis.shape import ModelShape
 from taskpoint.asking.by_name import model_of, task_of
-from taskpoint.asking.condition import Condition, conditions
+from taskpoint.asking.condition import EARLY_EXIT, Condition, conditions
+from taskpoint.asking.measure import Measure, ReferenceScores
 from taskpoint.asking.scores import curve_scores
 from taskpoint.configuration import described
 from taskpoint.errors import ModelError, PromptError, SettingError
 from taskpoint.experiments import runner
 from taskpoint.experiments.contract import Step, Work
-from taskpoint.experiments.locate.cells import Cell, Cells, Grid
+from taskpoint.experiments.locate.cells import Cell, Grid
 from taskpoint.experiments.locate.config import LocateConfig
+from taskpoint.experiments.locate.prompts import Prompts
 from taskpoint.experiments.locate.result import LocateResult as LocateResult
 from taskpoint.experiments.registry import EXPERIMENTS
 from taskpoint.experiments.subjects import Asked
 from taskpoint.models.library import attention_name
 from taskpoint.models.loading import LanguageModel
 from taskpoint.progress import Progress
+from taskpoint.prompts.content import Content
 from taskpoint.prompts.template import template as template_of
 from taskpoint.results.rows import Row
 from taskpoint.settings import place, shown
@@ -111,7 +115,9 @@ class Locate(Work[Cell]):
                 f"task {task.name!r} has items without accepted answers; give them 'answers' to score them"
             )
         items, template = task.items(config.items), template_of(config.template or task.template)
-        self._cells = Cells(lm, task, template, items, config.fresh, config.max_new_tokens)
+        self._lm, self._task, self._template = lm, task, template
+        self._prompts = Prompts(lm, task, template, items, config.fresh, config.max_new_tokens)
+        self._measure = Measure(lm, template, self._prompts.max_new_tokens)
         size = config.batch_size
         blocks = tuple(items[start : start + size] for start in range(0, len(items), size))
         shuffled = _can_shuffle(task, items, config)
@@ -123,8 +129,8 @@ class Locate(Work[Cell]):
     def check(self) -> None:
         """Builds all prompts of the first seed, and reads some of them without a cut."""
         grid = dataclasses.replace(self._grid, seeds=1)
-        self._cells.check(cell for curve in grid.curves() for cell in grid.curve_cells(*curve, ()))
-        self._cells.check_finite(next(grid.curve_cells(*next(grid.curves()), ())))
+        self._prompts.check(cell for curve in grid.curves() for cell in grid.curve_cells(*curve, ()))
+        self._prompts.check_finite(next(grid.curve_cells(*next(grid.curves()), ())))
 
     def groups(self, rows: Callable[[], pd.DataFrame]) -> Iterator[Sequence[Cell]]:
         """Curves, then controls; where cuts are bisected controls come first, then what each step asks for."""
@@ -156,8 +162,61 @@ class Locate(Work[Cell]):
         return self._grid.cell(key)
 
     def rows(self, cell: Cell, step: Step) -> list[Row]:
-        """Asks the model the items of a cell at its cuts."""
-        return self._cells.rows(cell)
+        """Asks the model the items of a cell; the rows, cut by cut.
+
+        Raises:
+            ModelError: the model gives NaN or infinity.
+            PromptError: as `Prompts`.
+        """
+        lm, task, prompts = self._lm, self._task, self._prompts
+        contents = prompts.contents(cell)
+        asked = prompts.asked(contents)
+        hidden = prompts.hidden(cell, asked)
+        scores: ReferenceScores | None = None
+        if cell.kind == EARLY_EXIT:
+            texts = self._measure.exit_answers(asked, cell.cuts)
+        else:
+            texts = self._measure.answers(asked, hidden, cell.cuts)
+            answered = prompts.answered(cell, contents)
+            scores = self._measure.reference(answered, prompts.hidden(cell, answered), cell.cuts)
+        return [
+            Row(
+                model=lm.name,
+                task=task.name,
+                condition=cell.name,
+                shots=cell.shots,
+                seed=cell.seed,
+                cut=cut,
+                item=item.id,
+                text=texts[c][i],
+                score=task.score(item, texts[c][i]),
+                logprob=None if scores is None else float(scores.logprob[c, i]),
+                rank=None if scores is None else int(scores.rank[c, i]),
+                subtask=item.task,
+                query=item.input,
+                reference=item.answers[0],
+                template=self._template.name,
+                examples=_fingerprint(contents[i]),
+                tokens=len(asked[i]),
+                hidden=int(hidden[i].sum()),
+                revision=lm.revision,
+                counts=" ".join(map(str, task.counts(item, texts[c][i]))),
+                **_languages(task, item, texts[c][i]),
+            )
+            for c, cut in enumerate(cell.cuts)
+            for i, item in enumerate(cell.items)
+        ]
+
+
+def _languages(task: Task, item: Item, text: str) -> dict[str, Any]:
+    asked, spoken = task.asked_language(item), task.spoken_language(text)
+    return {"language": spoken or "", "in_language": None if asked is None else float(spoken == asked)}
+
+
+def _fingerprint(content: Content) -> str:
+    """Names the examples of a prompt, so that a row can be traced to them."""
+    text = "\x00".join(f"{example.input}\x01{example.output}" for example in content.examples)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _facts(lm: LanguageModel, task: Task, items: Sequence[Item]) -> Mapping[str, object]:

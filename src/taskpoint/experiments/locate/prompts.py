@@ -1,0 +1,101 @@
+"""The prompts of `locate`: what the items of a cell look like, and which of their tokens are hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Bool
+
+from taskpoint.asking.condition import SHUFFLED
+from taskpoint.asking.encoding import encoded
+from taskpoint.asking.finite_on_prompts import check_finite_on_prompts
+from taskpoint.errors import PromptError
+from taskpoint.experiments.locate.cells import Cell
+from taskpoint.models.loading import LanguageModel
+from taskpoint.prompts.content import Content
+from taskpoint.prompts.encode import check_length
+from taskpoint.prompts.segments import SegmentedPrompt
+from taskpoint.prompts.selector import parse_selector
+from taskpoint.prompts.writing import Template
+from taskpoint.tasks.base import Item, Task
+
+# An answer longer than every reference by this much is wrong anyway; the report still shows how it goes on.
+_SPARE_TOKENS = 4
+
+# Prompts that are read before anything is written. All others are looked at as they are measured.
+_TRIED = 8
+
+
+class Prompts:
+    """Prompts of one model, task and template."""
+
+    def __init__(
+        self, lm: LanguageModel, task: Task, template: Template, items: Sequence[Item], fresh: bool, new: int | None
+    ) -> None:
+        """Args are those of `locate`; `new` is the longest answer in tokens, None to take it from the references."""
+        self._lm, self._task, self._template, self._fresh = lm, task, template, fresh
+        self.max_new_tokens = new if new is not None else self._longest(items) + _SPARE_TOKENS
+
+    def _longest(self, items: Sequence[Item]) -> int:
+        contents = [self._task.content(item, 0, 0, instruction=False) for item in items]
+        answers = [max(item.answers, key=len) for item in items]
+        prompts = encoded(self._lm, self._template, contents, answers)
+        return max(len(prompt) - prompt.prompt_length for prompt in prompts)
+
+    def check(self, cells: Iterable[Cell]) -> None:
+        """Builds the prompts of cells without computing anything, so that bad input costs no result.
+
+        Raises:
+            PromptError: a prompt is too long for the model, has too few examples, or lacks what is to be hidden.
+        """
+        for cell in cells:
+            self.hidden(cell, self.asked(self.contents(cell)))
+
+    def check_finite(self, cell: Cell) -> None:
+        """Reads some prompts of a cell without a cut, so that a model that computes no numbers costs no result.
+
+        Raises:
+            ModelError: it gives NaN or infinity.
+        """
+        check_finite_on_prompts(self._lm, self.asked(self.contents(replace(cell, items=cell.items[:_TRIED]))))
+
+    def contents(self, cell: Cell) -> list[Content]:
+        """What the prompts of a cell say."""
+        named = {
+            "instruction": cell.condition.instruction,
+            "fresh": self._fresh,
+            "shuffled": cell.kind == SHUFFLED,
+        }
+        return [self._task.content(item, cell.shots, cell.seed, **named) for item in cell.items]
+
+    def asked(self, contents: Sequence[Content]) -> list[SegmentedPrompt]:
+        """The prompts, with room for an answer.
+
+        Raises:
+            PromptError: one is too long for the model.
+        """
+        prompts = encoded(self._lm, self._template, contents)
+        if self._lm.max_positions is not None:
+            for prompt in prompts:
+                check_length(prompt, self._lm.max_positions, self.max_new_tokens)
+        return prompts
+
+    def answered(self, cell: Cell, contents: Sequence[Content]) -> list[SegmentedPrompt]:
+        """The prompts with their reference answers."""
+        return encoded(self._lm, self._template, contents, [item.answers[0] for item in cell.items])
+
+    def hidden(self, cell: Cell, prompts: Sequence[SegmentedPrompt]) -> list[Bool[np.ndarray, " _"]]:
+        """True at the tokens of each prompt that layers from the cut on do not see; none in a control.
+
+        Raises:
+            PromptError: a prompt lacks what is to be hidden.
+        """
+        if cell.kind != "cut":
+            return [np.zeros(len(prompt), dtype=bool) for prompt in prompts]
+        selector = parse_selector(cell.condition.hide)
+        masks = [selector.mask(prompt) for prompt in prompts]
+        if not all(mask.any() for mask in masks):
+            raise PromptError(f"hide={cell.condition.hide!r} hides no token of a prompt with {cell.shots} shots")
+        return masks
