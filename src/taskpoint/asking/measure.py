@@ -158,20 +158,20 @@ class Measure:
         together = Group(tuple(range(len(prompts))), 0)
         for group in grouped_by_context(prompts, hidden) if share_context else [together]:
             start, first = group.context, group.rows[0]
-            context = self._context(prompts[first].ids[:start], hidden[first][:start], device) if start else None
+            context: SweepContext | None = None
+            if start:
+                ids, mask = prompts[first].ids[:start], hidden[first][:start]
+                key = ids.tobytes(), mask.tobytes()
+                if key not in self._contexts:
+                    if len(self._contexts) >= _MOST_CONTEXTS:
+                        self._contexts.clear()
+                    tokens, drop = (torch.from_numpy(part.copy())[None].to(device) for part in (ids, mask))
+                    self._contexts[key] = read_context(self._lm.model, tokens, drop)
+                context = self._contexts[key]
             rest = [prompts[row].since(start) for row in group.rows]
             batch = pad_left(rest, [hidden[row][start:] for row in group.rows], self._end.pad)
             parts = (part.to(device) for part in (batch.input_ids, batch.attention_mask, batch.hidden))
             yield _Asked(group.rows, Batch(*parts), context)
-
-    def _context(self, ids: Int[np.ndarray, " T"], mask: _Mask, device: torch.device) -> SweepContext:
-        key = ids.tobytes(), mask.tobytes()
-        if key not in self._contexts:
-            if len(self._contexts) >= _MOST_CONTEXTS:
-                self._contexts.clear()
-            tokens, drop = (torch.from_numpy(part.copy())[None].to(device) for part in (ids, mask))
-            self._contexts[key] = read_context(self._lm.model, tokens, drop)
-        return self._contexts[key]
 
     def _place(self, texts: list[list[str]], asked: _Asked, tokens: Sequence[Int[Tensor, "B _"]]) -> None:
         for by_prompt, written in zip(texts, tokens, strict=True):

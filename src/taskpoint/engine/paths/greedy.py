@@ -88,7 +88,7 @@ def greedy(
 ) -> Int[Tensor, "B new"]:
     """Greedy answers of a model under whatever cut it is in, without penalties of its generation config."""
     steps = _Plain(model, mask)
-    return write(steps.read(input_ids).argmax(-1), steps, new, ending)
+    return write(steps.step(input_ids).argmax(-1), steps, new, ending)
 
 
 class _Plain:
@@ -100,7 +100,11 @@ class _Plain:
         self._cache: Any = DynamicCache(config=anatomy(model).config)
         self._read = 0
 
-    def read(self, input_ids: Tensor) -> Tensor:
+    def step(self, tokens: Tensor) -> Tensor:
+        """Logits after whole prompts, or after one more token of each. [B, T] or [B] -> [B, V]."""
+        if tokens.ndim == 1 and self._mask is not None:
+            self._mask = torch.nn.functional.pad(self._mask, (0, 1), value=1)
+        input_ids = tokens[:, None] if tokens.ndim == 1 else tokens
         named = inputs_for(self._model, self._mask, last=1) | {"use_cache": True}
         start, self._read = self._read, self._read + input_ids.shape[1]
         if "position_ids" in named:
@@ -110,11 +114,6 @@ class _Plain:
         output = self._model(input_ids, **named, **with_cache(self._model, self._cache))
         logits: Tensor = output.logits
         return logits[:, -1]
-
-    def step(self, tokens: Tensor) -> Tensor:
-        if self._mask is not None:
-            self._mask = torch.nn.functional.pad(self._mask, (0, 1), value=1)
-        return self.read(tokens[:, None])
 
     def keep(self, rows: Tensor) -> bool:
         return False  # the plan of a cut has a row for each row of the batch
