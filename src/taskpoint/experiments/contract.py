@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from taskpoint.configuration import Configuration
@@ -25,6 +26,13 @@ class Cell(Protocol):
     @property
     def key(self) -> str:
         """Its name in the run folder; no other cell has it."""
+
+
+@dataclass(frozen=True)
+class Keyed:
+    """A cell of which its key says everything."""
+
+    key: str
 
 
 CellT = TypeVar("CellT", bound=Cell)

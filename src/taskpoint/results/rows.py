@@ -71,6 +71,11 @@ _ARROW = {"str": pa.string(), "int": pa.int64(), "float": pa.float64()}
 _PANDAS = {pa.string(): "string", pa.int64(): "int64", pa.float64(): "float64"}
 
 
+def _named(kind: object) -> str:
+    """A type as it is written, whether it was read as text or not."""
+    return kind.__name__ if isinstance(kind, type) else str(kind)
+
+
 @dataclass(frozen=True)
 class Layout:
     """A kind of row as a table: a dataclass whose fields are text, whole numbers or floats, or one of them or None.
@@ -91,7 +96,7 @@ class Layout:
         """Names and types of the columns on disk."""
         return pa.schema(
             [
-                pa.field(field.name, _ARROW[str(field.type).split(" | ")[0]], nullable="None" in str(field.type))
+                pa.field(field.name, _ARROW[_named(field.type).split(" | ")[0]], nullable="None" in _named(field.type))
                 for field in fields(self.row)
             ]
         )
