@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -117,3 +120,11 @@ def test_a_default_of_a_function_is_that_of_its_setting() -> None:
     taken = inspect.signature(tp.locate).parameters
     for name in ("seeds", "fresh", "batch_size", "controls", "template", "max_new_tokens"):
         assert taken[name].default == getattr(LocateConfig, name)
+
+
+def test_the_documentation_lists_the_options_of_every_experiment() -> None:
+    script = Path(__file__).parents[1] / "tools" / "options.py"
+    behind = subprocess.run([sys.executable, str(script), "--check"], capture_output=True, text=True, check=False)
+    assert (behind.returncode, behind.stdout) == (0, "")
+    for kind in EXPERIMENTS:
+        assert "| option | default | meaning |" in (script.parents[1] / "docs" / f"{kind}.md").read_text()
