@@ -278,12 +278,3 @@ def test_every_cell_of_bench_is_found_again_by_its_key() -> None:
     for key in ("", "batch=1", "batch=2 context=8", "batch=1 context=128", "batch=01 context=8"):
         with pytest.raises(SettingError, match="no cell of this run; expected a key such as 'batch=1 context=8'"):
             work.cell(key)
-
-
-def test_a_run_that_is_read_has_the_rows_of_the_layout_of_its_experiment(tmp_path: Path) -> None:
-    run(EXPERIMENT, Squares(), tmp_path)
-    folder = RunFolder.read(tmp_path)
-    same = folder.of(EXPERIMENT.view.LAYOUT)
-    assert list(same.frame().columns) == ["number", "square"]
-    with pytest.raises(RunFolderError, match="other columns"):
-        folder.frame()
