@@ -110,6 +110,8 @@ class Configuration:
             name = "--" + field.name.replace("_", "-")
             if known.words is not None:
                 said += known.words(value)
+            elif known.argument:
+                said.append(str(value))
             elif isinstance(value, bool):
                 said.append(name if value else name.replace("--", "--no-", 1))
             else:

@@ -54,7 +54,10 @@ class Work(ABC, Generic[CellT]):
 
     @abstractmethod
     def groups(self, rows: Callable[[], pd.DataFrame]) -> Iterator[Sequence[CellT]]:
-        """The cells, in groups: the next is asked for when one is done, and may depend on the rows so far."""
+        """The cells, in groups: the next is asked for when one is done, and may depend on the rows so far.
+
+        Where a run continues, `rows` gives those of later groups too: a group has to depend on earlier ones alone.
+        """
 
     @abstractmethod
     def cell(self, key: str) -> CellT:

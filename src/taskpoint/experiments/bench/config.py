@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +58,10 @@ def _numbers(option: str, text: str) -> tuple[int, ...]:
         raise SettingError(f"{option} is {shown(text)}; expected numbers such as 128,512") from None
 
 
+def _joined(option: str) -> Callable[[tuple[Any, ...]], list[str]]:
+    return lambda values: [option, ",".join(map(str, values))]
+
+
 @dataclass(frozen=True)
 class BenchConfig(Configuration):
     """Everything that decides what is measured beside the model and the machine."""
@@ -67,6 +72,7 @@ class BenchConfig(Configuration):
         optional(_cuts),
         options={"cuts": Option(str | None, "Layers, or parts of all N, such as 4,N/2,N. (default: N/4,N/2,3N/4,N)")},
         read=_typed_cuts,
+        words=_joined("--cuts"),
     )
     context: tuple[int, ...] | None = setting(
         None,
@@ -74,6 +80,7 @@ class BenchConfig(Configuration):
         optional(each_from(1)),
         options={"context": Option(str | None, "Numbers of hidden tokens. (default: those of 128,512,2048 that fit)")},
         read=lambda context: None if context is None else _numbers("--context", context),
+        words=_joined("--context"),
     )
     query: int = setting(32, "Kept tokens after them.", from_to(1))
     batch: tuple[int, ...] = setting(
@@ -82,6 +89,7 @@ class BenchConfig(Configuration):
         each_from(1),
         options={"batch": Option(str, "Numbers of prompts.", "1,8")},
         read=lambda batch: _numbers("--batch", batch),
+        words=_joined("--batch"),
     )
     new: int = setting(16, "Decoded tokens.", from_to(1))
     rounds: int = setting(5, "How often every competitor runs; a ratio is taken within each round.", from_to(1))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -145,6 +144,7 @@ class Bench(Work[Pair]):
         self._subject, self._clock = subject, clock
         self._layers = anatomy(subject.model).num_layers
         self._competitors: tuple[int | None, ...] = (None, *map(int, self.config.cuts or ()))
+        self._pairs = [Pair(*pair) for pair in itertools.product(self.config.batch, self.config.context or ())]
         self.name = "".join(c if c.isalnum() or c in "._=" else "-" for c in subject.name)
         self.manifest = {**facts(subject), **asdict(self.config)}
 
@@ -155,15 +155,14 @@ class Bench(Work[Pair]):
 
     def groups(self, rows: Callable[[], pd.DataFrame]) -> Iterator[Sequence[Pair]]:
         """All pairs at once."""
-        yield [Pair(*pair) for pair in itertools.product(self.config.batch, self.config.context or ())]
+        yield self._pairs
 
     def cell(self, key: str) -> Pair:
         """The pair of this key."""
-        form = re.fullmatch(r"batch=(\d+) context=(\d+)", key)
-        pair = Pair(*map(int, form.groups())) if form else None
-        if pair is None or pair.batch not in self.config.batch or pair.context not in (self.config.context or ()):
-            raise SettingError(f"{shown(key)} is no cell of this run; expected a key such as 'batch=1 context=128'")
-        return pair
+        for pair in self._pairs:
+            if pair.key == key:
+                return pair
+        raise SettingError(f"{shown(key)} is no cell of this run; expected a key such as {self._pairs[0].key!r}")
 
     def steps(self, cell: Pair) -> int:
         """Passes: one to warm up, one to weigh memory, and the rounds, of every competitor."""
