@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from taskpoint.settings import keep
@@ -22,13 +22,13 @@ class Option:
 
     Attributes:
         kind: type of what is typed, as typer knows it; a list may be given more than once.
-        help: one or two short sentences.
+        help: one or two short sentences; empty for that of the setting.
         default: the value when the option is not given.
         argument: given by its place and not by its name.
     """
 
     kind: Any
-    help: str
+    help: str = ""
     default: Any = None
     argument: bool = False
 
@@ -128,7 +128,7 @@ def options_of(kind: type[Configuration], name: str) -> Mapping[str, Option]:
     """The options that give a setting."""
     known = settings_of(kind)[name]
     if known.options is not None:
-        return known.options
+        return {each: replace(option, help=option.help or known.help) for each, option in known.options.items()}
     (default,) = (field.default for field in dataclasses.fields(kind) if field.name == name)
     hint, text = typing.get_type_hints(kind)[name], known.help
     if isinstance(default, tuple):

@@ -76,7 +76,7 @@ class Work(ABC, Generic[CellT]):
         return 1
 
 
-class Subject(Configuration):
+class SubjectOptions(Configuration):
     """The options that say what a run is about; `load` gives it."""
 
     def load(self) -> Any:
@@ -88,7 +88,7 @@ class Subject(Configuration):
 class Config(Protocol):
     """`config.py`; needs no torch."""
 
-    SUBJECT: type[Subject]
+    SUBJECT: type[SubjectOptions]
     CONFIG: type[Configuration]
 
 

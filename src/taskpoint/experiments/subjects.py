@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskpoint.configuration import setting, unchecked
-from taskpoint.experiments.contract import Subject
+from taskpoint.experiments.contract import SubjectOptions
 
 if TYPE_CHECKING:
     from taskpoint.models.loading import LanguageModel
@@ -22,12 +22,28 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class ModelAndTask(Subject):
-    """The options that name a model and a task."""
+class ModelOptions(SubjectOptions):
+    """The options that name a model."""
 
     model: str | None = setting(
         None, "Bundled model, folder or hub id. (default: a bundled one)", unchecked, argument=True
     )
+    dtype: str | None = setting(None, "float32, bfloat16 or float16. (default: the model's)", unchecked)
+    device: str | None = setting(None, "Device, such as cpu or cuda:0. (default: cpu)", unchecked)
+    revision: str | None = setting(None, "Revision of a hub model.", unchecked)
+
+    def load_model(self, default: str | None = None) -> LanguageModel:
+        """The model, or the default one; errors as `taskpoint.load`."""
+        from taskpoint.models.loading import load
+
+        name = default if self.model is None else self.model
+        return load(name, dtype=self.dtype, device=self.device, revision=self.revision)
+
+
+@dataclass(frozen=True)
+class ModelAndTask(ModelOptions):
+    """The options that name a model and a task."""
+
     task: str | None = setting(None, "Task; `taskpoint tasks` lists them. (default: what the model learnt)", unchecked)
     task_instruction: str | None = setting(
         None, "Instruction line for words: and pairs:, whose files have none.", unchecked
@@ -37,17 +53,12 @@ class ModelAndTask(Subject):
         "exact, contains, prefix, bleu[:TOKENIZER], chrf or chrf++, each with :lc. (default: the task's)",
         unchecked,
     )
-    dtype: str | None = setting(None, "float32, bfloat16 or float16. (default: the model's)", unchecked)
-    device: str | None = setting(None, "Device, such as cpu or cuda:0. (default: cpu)", unchecked)
-    revision: str | None = setting(None, "Revision of a hub model.", unchecked)
 
     def load(self) -> Asked:
         """The model and the task; errors as `taskpoint.load` and `taskpoint.task`."""
         from taskpoint.models.bundled import model_for, task_for
-        from taskpoint.models.loading import load
         from taskpoint.tasks.registry import task
 
         name = task_for(self.model) if self.task is None else self.task
         asked = task(name, instruction=self.task_instruction, metric=self.metric)
-        model = model_for(name) if self.model is None else self.model
-        return Asked(load(model, dtype=self.dtype, device=self.device, revision=self.revision), asked)
+        return Asked(self.load_model(model_for(name)), asked)

@@ -24,7 +24,6 @@ class Sentence:
     """A sentence that stands alone.
 
     Attributes:
-        text: The sentence.
         tone: "headline" for what was found, "aside" for how to read it.
     """
 
@@ -34,13 +33,7 @@ class Sentence:
 
 @dataclass(frozen=True)
 class Cell:
-    """A number in a table with what belongs to it.
-
-    Attributes:
-        text: The number.
-        beside: Its interval.
-        marked: Whether it is the one to look at.
-    """
+    """A number in a table, its interval beside it; marked where it is the one to look at."""
 
     text: str
     beside: str
@@ -52,11 +45,8 @@ class Column:
     """How a column of a table looks.
 
     Attributes:
-        heading: What its cells are.
         right: Whether its cells stand at the right, as numbers do.
         folds: Whether a word that is too long goes on in the next line instead of being cut off.
-        least: Least width in characters.
-        most: Greatest width in characters.
         most_on_terminal: The same where lines end at the edge of a terminal.
     """
 
@@ -73,9 +63,6 @@ class Table:
     """Texts in rows and columns.
 
     Attributes:
-        title: What the table is about.
-        columns: The columns.
-        rows: One cell for each column.
         sections: Numbers of the rows that a line sets apart from the row above.
         mark: What a marked cell is, as the end of the sentence "this sign ...", e.g. "marks the best".
         narrow: Whether the gaps between columns are small on a terminal.
@@ -109,12 +96,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Facts:
-    """Names and what they are: settings, versions, a command line.
-
-    Attributes:
-        title: What they are about.
-        facts: Name and text, in the order to show.
-    """
+    """Names and what they are: settings, versions, a command line."""
 
     title: str
     facts: tuple[tuple[str, str], ...]
@@ -122,11 +104,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Picture:
-    """A finished drawing.
-
-    Attributes:
-        caption: What it shows, for those who cannot see it too.
-        content: The bytes of a PNG or SVG file.
+    """A finished drawing: the bytes of a PNG or SVG file, and what they show, for those who cannot see it too.
 
     Raises:
         SettingError: Bytes of another kind.
@@ -162,10 +140,6 @@ class Picture:
 class Pictures:
     """Drawings under one title.
 
-    Attributes:
-        title: What they show together.
-        pictures: One or more.
-
     Raises:
         SettingError: There is none.
     """
@@ -186,8 +160,6 @@ class Report:
     """Blocks under one title.
 
     Attributes:
-        title: What was done.
-        blocks: In the order to show.
         figures: What the figure draws; empty for the drawings among the blocks.
 
     Raises:

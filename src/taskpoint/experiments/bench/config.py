@@ -9,7 +9,7 @@ from typing import Any
 
 from taskpoint.configuration import Configuration, Option, optional, setting, unchecked
 from taskpoint.errors import SettingError
-from taskpoint.experiments.contract import Subject
+from taskpoint.experiments.subjects import ModelOptions
 from taskpoint.settings import each_from, from_to, shown, whole, wholes
 
 CONTEXTS = (128, 512, 2048)
@@ -70,7 +70,7 @@ class BenchConfig(Configuration):
         None,
         "Layers, or parts of all N, such as 4,N/2,N. (default: N/4,N/2,3N/4,N)",
         optional(_cuts),
-        options={"cuts": Option(str | None, "Layers, or parts of all N, such as 4,N/2,N. (default: N/4,N/2,3N/4,N)")},
+        options={"cuts": Option(str | None)},
         read=_typed_cuts,
         words=_joined("--cuts"),
     )
@@ -78,7 +78,7 @@ class BenchConfig(Configuration):
         None,
         "Numbers of hidden tokens. (default: those of 128,512,2048 that fit)",
         optional(each_from(1)),
-        options={"context": Option(str | None, "Numbers of hidden tokens. (default: those of 128,512,2048 that fit)")},
+        options={"context": Option(str | None)},
         read=lambda context: None if context is None else _numbers("--context", context),
         words=_joined("--context"),
     )
@@ -87,7 +87,7 @@ class BenchConfig(Configuration):
         (1, 8),
         "Numbers of prompts.",
         each_from(1),
-        options={"batch": Option(str, "Numbers of prompts.", "1,8")},
+        options={"batch": Option(str, default="1,8")},
         read=lambda batch: _numbers("--batch", batch),
         words=_joined("--batch"),
     )
@@ -116,29 +116,22 @@ class BenchFacts:
 
 
 @dataclass(frozen=True)
-class Measured(Subject):
+class Measured(ModelOptions):
     """The options that name what is measured."""
 
-    model: str | None = setting(
-        None, "Bundled model, folder or hub id. (default: a bundled one)", unchecked, argument=True
-    )
     shape: str | None = setting(
         None,
         "Instead of a model: random weights of this shape, llama:LAYERSxWIDTH[,heads=,kv=,mlp=,vocab=].",
         unchecked,
     )
-    dtype: str | None = setting(None, "float32, bfloat16 or float16. (default: the model's)", unchecked)
-    device: str | None = setting(None, "Device, such as cpu or cuda:0. (default: cpu)", unchecked)
-    revision: str | None = setting(None, "Revision of a hub model.", unchecked)
 
     def load(self) -> Any:
         """The model; errors as `taskpoint.load`."""
         from taskpoint.experiments.bench.subject import Subject as Model
-        from taskpoint.models.loading import load
         from taskpoint.models.random_weights import random_decoder
 
         if self.shape is None:
-            return Model.of(load(self.model, dtype=self.dtype, device=self.device, revision=self.revision))
+            return Model.of(self.load_model())
         if self.model is not None:
             raise SettingError(f"a model ({self.model}) and --shape {self.shape}; give one of the two")
         return Model(random_decoder(self.shape, dtype=self.dtype, device=self.device), self.shape)

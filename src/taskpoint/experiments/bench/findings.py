@@ -40,8 +40,6 @@ class Ratio:
         dense: Median over rounds of the model without a cut.
         under_cut: The same of the model with one.
         ratio: Median over rounds of how many times as much the dense model takes, within a round.
-        low: Lower quartile of the ratio.
-        high: Upper quartile of the ratio.
         ideal: The ratio that counting gives; None where nothing can be counted.
         ideal_flops: The ratio of operations, where that is counted.
     """
@@ -65,9 +63,6 @@ class BenchLine:
     """One cut at one batch size and context length.
 
     Attributes:
-        batch: Number of prompts.
-        context: Hidden tokens of each.
-        cut: Number of layers that still see them.
         measures: Name of a measure (`MEASURES`) -> what came of it; those that were not measured are left out.
     """
 
@@ -82,14 +77,8 @@ class BenchView:
     """A whole benchmark.
 
     Attributes:
-        model: Name of the model.
-        num_layers: Its number of layers, N.
-        query: Kept tokens after the context.
-        new: Decoding steps.
-        rounds: How often every competitor ran.
         lines: Ordered by batch, context and cut.
         settings: What was measured and on which machine, by name, as JSON values.
-        versions: Library versions.
         no_ideal: Why nothing can be counted; None where it can.
     """
 

@@ -42,9 +42,6 @@ class ControlScore:
 
     Attributes:
         name: What was measured, e.g. "ceiling", "floor", "zero-shot", "shuffled answers".
-        mean: Mean score.
-        low: Lower end of its interval.
-        high: Upper end of its interval.
     """
 
     name: str
@@ -62,10 +59,6 @@ class PartView:
 
     Attributes:
         name: Name of the sub-task, e.g. "eng-fra".
-        mean: Mean score by cut, in the units of the metric.
-        low: Lower end of its interval by cut.
-        high: Upper end of its interval by cut.
-        point: The task recognition point of this sub-task alone.
         language: Share (0 to 1) of the answers in the language that was asked for, by cut; None where it is no matter.
 
     Raises:
@@ -94,23 +87,11 @@ class ConditionView:
     Attributes:
         label: Name in legends and tables, e.g. "examples hidden, no instruction".
         hide: The selector of the hidden tokens, e.g. "instruction,examples".
-        instruction: Whether the prompt has an instruction.
-        shots: Examples per prompt.
-        cuts: The measured cuts r, ascending.
-        mean: Mean score by cut.
-        low: Lower end of the interval by cut.
-        high: Upper end of the interval by cut.
-        point: The task recognition point of this curve.
-        controls: Scores to hold the curve against.
         early_exit: Score by cut r when layers r and above are skipped for every token, if measured.
         saving: What the cut at the recognition point saves, if there is a point.
         tokens: Mean length of a prompt in tokens.
         hidden: Mean number of hidden tokens in a prompt.
-        early_exit_low: Lower end of the interval of `early_exit`, if known.
-        early_exit_high: Upper end of the interval of `early_exit`, if known.
         language: Share (0 to 1) of the answers in the language that was asked for, by cut, where the task asks for one.
-        language_low: Lower end of the interval of `language`, if known.
-        language_high: Upper end of the interval of `language`, if known.
         parts: One curve per sub-task where the task has several, at the same cuts; else empty.
 
     Raises:
@@ -186,12 +167,6 @@ class AnswerView:
 
     Attributes:
         condition: Index of the condition in `LocateView.conditions`.
-        item: Name of the test item.
-        subtask: The part of the task that it belongs to.
-        query: What was asked.
-        reference: The expected answer.
-        texts: The model's answer by cut of that condition.
-        scores: Its score by cut.
         languages: Name of the language in which that answer is, by cut, "" when unknown; None where it is no matter.
     """
 
@@ -210,18 +185,9 @@ class LocateView:
     """Everything that a report of `locate` shows; the first condition is the headline.
 
     Attributes:
-        model: Name of the model.
-        num_layers: Its number of decoder layers, N.
-        task: Name of the task.
         metric: What the scores are, e.g. "exact match".
-        template: Name of the prompt template.
-        seeds: Number of draws of examples.
-        items: Number of test items.
-        conditions: One curve each.
         answers: Answers by item and condition; may be empty.
-        settings: The run's settings as text, in the order to show.
         command: The command line that runs it again.
-        versions: Library -> version.
     """
 
     model: str

@@ -23,16 +23,7 @@ class Recognised:
     """One curve of a run, as a prompt that is compiled by it needs it.
 
     Attributes:
-        folder: the run folder.
         after: the layer after which the task was recognised.
-        condition: what was hidden, with or without instruction.
-        shots: number of examples.
-        model: name of the model.
-        revision: its revision, if it has one.
-        dtype: its precision.
-        task: name of the task.
-        task_sha256: fingerprint of the task.
-        template: name of the template.
     """
 
     folder: Path
