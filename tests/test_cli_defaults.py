@@ -24,7 +24,7 @@ from taskpoint.experiments.bench.subject import Subject
 from taskpoint.experiments.locate import run as locate_run
 from taskpoint.experiments.locate.config import LocateConfig
 from taskpoint.experiments.subjects import ModelAndTask
-from taskpoint.models import loading
+from taskpoint.models import loading, random_weights
 from taskpoint.pretrain import lexicon as lexicon_module
 from taskpoint.pretrain import translator as translator_module
 
@@ -127,6 +127,25 @@ def test_the_words_of_a_subject_give_it_again(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(ModelAndTask, "load", load)
     with pytest.raises(_CalledError):
         line(monkeypatch, "locate", *asked.words())()
+
+
+@pytest.mark.parametrize("words", [("locate", "lexicon"), ("bench", "lexicon")])
+def test_a_model_is_loaded_as_the_command_line_says(monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) -> None:
+    more = ["--dtype", "float64", "--device", "meta", "--revision", "other"]
+    loaded = called(monkeypatch, loading, "load", line(monkeypatch, *words, *more)).arguments
+    assert list(loaded.values())[:1] == ["lexicon"]
+    assert {name: loaded[name] for name in ("dtype", "device", "revision")} == {
+        "dtype": "float64",
+        "device": "meta",
+        "revision": "other",
+    }
+
+
+def test_a_shape_is_made_as_the_command_line_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["bench", "--shape", "llama:2x16", "--dtype", "float64", "--device", "meta"]
+    made = called(monkeypatch, random_weights, "random_decoder", line(monkeypatch, *words)).arguments
+    assert list(made.values())[:1] == ["llama:2x16"]
+    assert (made["dtype"], made["device"]) == ("float64", "meta")
 
 
 def test_compile(monkeypatch: pytest.MonkeyPatch) -> None:

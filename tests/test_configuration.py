@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskpoint.configuration import Configuration, Option, optional, options_of, setting, table
+from taskpoint.asking.condition import PAPER_CONDITIONS
+from taskpoint.configuration import Configuration, Option, optional, options_of, setting, settings_of, table
 from taskpoint.errors import SettingError
-from taskpoint.experiments.locate.config import LocateConfig
+from taskpoint.experiments.locate.config import Instruction, LocateConfig
 from taskpoint.experiments.registry import EXPERIMENTS
 from taskpoint.settings import each_from, flag, from_to, text
 
@@ -51,6 +52,15 @@ def test_what_is_not_typed_is_the_default() -> None:
         name: one.default for each in vars(Few)["__dataclass_fields__"] for name, one in options_of(Few, each).items()
     }
     assert Few.typed(typed) == Few()
+
+
+@pytest.mark.parametrize("more", [{"hide": ["query"]}, {"instruction": Instruction.yes}])
+def test_the_conditions_of_the_paper_go_with_none_of_ones_own(more: dict[str, Any]) -> None:
+    options = [options_of(LocateConfig, name).items() for name in settings_of(LocateConfig)]
+    typed = {name: option.default for each in options for name, option in each} | {"paper": True}
+    assert LocateConfig.typed(typed).conditions == PAPER_CONDITIONS
+    with pytest.raises(SettingError, match="--paper brings its own conditions"):
+        LocateConfig.typed(typed | more)
 
 
 def test_every_option_is_a_row_of_the_table() -> None:

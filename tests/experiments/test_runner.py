@@ -211,6 +211,13 @@ def test_every_cell_of_locate_is_found_again_by_its_key(locate: Callable[..., Lo
     assert [work.cell(cell.key) for cell in cells] == list(cells)
 
 
+def test_the_last_cut_may_be_listed_and_none_after_it(locate: Callable[..., Locate]) -> None:
+    (cells,) = locate(cuts=(12, 3), controls=False).groups(pd.DataFrame)
+    assert {cell.cuts for cell in cells} == {(0, 3, 12)}
+    with pytest.raises(SettingError, match="cuts names layer 13"):
+        locate(cuts=(13,))
+
+
 def test_a_cell_of_a_bisection_is_found_again_by_its_key(locate: Callable[..., Locate]) -> None:
     whole, work = locate(), locate(cuts="bisect")
     cell = next(cell for (cells,) in [whole.groups(pd.DataFrame)] for cell in cells if cell.kind == "cut")
