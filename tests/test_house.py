@@ -159,6 +159,18 @@ def test_no_experiment_imports_another() -> None:
 VIEWS = sorted(SRC.glob("experiments/*/view.py"))
 
 
+def test_a_function_that_is_described_by_its_settings_keeps_its_types() -> None:
+    """A decorator that gave `Any` would take every check of a user's call away."""
+    import typing
+
+    from taskpoint.configuration import described
+
+    hints = typing.get_type_hints(described)["return"]
+    (taken,), given = typing.get_args(hints)
+    assert taken is given
+    assert isinstance(given, typing.TypeVar)
+
+
 @pytest.mark.parametrize("path", VIEWS, ids=lambda path: path.parent.name)
 def test_a_view_needs_no_model(path: Path) -> None:
     code = f"import sys, {module_of(path)}; print(sorted({{'torch', 'transformers'}} & set(sys.modules)))"

@@ -14,6 +14,7 @@ Check = Callable[[str, Any], Any]
 """Gives a value back as it is kept, or raises SettingError; its first argument is the setting's name."""
 
 T = TypeVar("T", bound="Configuration")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -137,10 +138,10 @@ def options_of(kind: type[Configuration], name: str) -> Mapping[str, Option]:
     return {name: Option(hint, text, default, known.argument)}
 
 
-def described(kind: type[Configuration]) -> Callable[[Callable[..., Any]], Any]:
+def described(kind: type[Configuration]) -> Callable[[F], F]:
     """Puts the help of every setting below the docstring of a function that takes them."""
 
-    def with_settings(function: Callable[..., Any]) -> Any:
+    def with_settings(function: F) -> F:
         lines = [f"        {name}: {known.help}" for name, known in settings_of(kind).items()]
         function.__doc__ = "\n".join([(function.__doc__ or "").rstrip(), "", "    Settings:", *lines, ""])
         return function
@@ -161,9 +162,9 @@ def table(*kinds: type[Configuration]) -> str:
 
 
 def _plain(value: Any) -> str:
-    return str(
-        getattr(value, "value", {True: "yes", False: "no"}.get(value, value) if isinstance(value, bool) else value)
-    )
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(getattr(value, "value", value))
 
 
 def optional(check: Check) -> Check:
