@@ -265,6 +265,18 @@ def test_cuts_and_contexts_that_nobody_named_suit_the_model():
     assert chosen.context == (128, 512)
 
 
+@pytest.mark.parametrize(("query", "contexts"), [(508, (128, 512)), (509, (128,))])
+def test_a_context_that_nobody_named_may_reach_the_last_position(query, contexts):
+    assert fitted(Subject.of(tp.load()), BenchConfig(query=query, new=4)).context == contexts
+
+
+def test_a_run_of_more_passes_than_a_day_holds_is_refused(subject):
+    most = dataclasses.replace(ONE, rounds=1_000_000 // 3 - 2)  # three competitors
+    assert fitted(subject, most) == most
+    with pytest.raises(SettingError, match="1000002 passes; expected at most 1000000: give fewer --rounds"):
+        fitted(subject, dataclasses.replace(most, rounds=most.rounds + 1))
+
+
 def test_results_name_neither_the_machine_nor_a_place_on_it(tmp_path):
     folder = tmp_path / "secret" / "mine"
     folder.mkdir(parents=True)

@@ -285,3 +285,15 @@ def test_every_cell_of_bench_is_found_again_by_its_key() -> None:
     for key in ("", "batch=1", "batch=2 context=8", "batch=1 context=128", "batch=01 context=8"):
         with pytest.raises(SettingError, match="no cell of this run; expected a key such as 'batch=1 context=8'"):
             work.cell(key)
+
+
+def test_shuffled_answers_are_asked_with_examples_of_their_own(locate: Callable[..., Locate]) -> None:
+    work = locate(items=2)
+
+    def examples(key: str) -> set[str]:
+        return {row.examples for row in work.rows(work.cell(key), lambda note: None)}
+
+    setting = f"shots=3 seed=0 part=0 cuts={ALL}"
+    plain = examples(f"query {setting}")
+    assert examples(f"early exit {setting}") == plain
+    assert not examples("shuffled answers shots=3 seed=0 part=0 cuts=12") & plain
