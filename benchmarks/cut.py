@@ -3,7 +3,7 @@
     python benchmarks/cut.py                     # 16 and 32 layers, 400 context and 40 query tokens
     python benchmarks/cut.py --layers 16 --batch 1
 
-The ideal speed-up is the ratio of floating-point operations (`taskpoint.analysis.savings`); a share of it above 1 means
+The ideal speed-up is the ratio of floating-point operations (`taskpoint.analysis.cost`); a share of it above 1 means
 that the work that was left out would have been slower than the average.
 """
 
