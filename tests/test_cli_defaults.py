@@ -18,7 +18,7 @@ from taskpoint.compiled.prompt import CompiledPrompt
 from taskpoint.experiments import runner
 from taskpoint.experiments.bench.config import BenchConfig
 from taskpoint.experiments.bench.fitting import fitted
-from taskpoint.experiments.bench.subject import Subject
+from taskpoint.experiments.bench.subject import Measured
 from taskpoint.experiments.locate.config import LocateConfig
 from taskpoint.models import loading
 from taskpoint.pretrain import lexicon as lexicon_module
@@ -70,7 +70,7 @@ def test_locate(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bench(monkeypatch: pytest.MonkeyPatch) -> None:
     typed = called(monkeypatch, runner, "run", line(monkeypatch, "bench")).arguments["work"]
     written = called(monkeypatch, runner, "run", lambda: tp.bench(tp.load())).arguments["work"]
-    assert typed.config == written.config == fitted(Subject.of(tp.load()), BenchConfig())
+    assert typed.config == written.config == fitted(Measured.of(tp.load()), BenchConfig())
     assert typed.manifest == written.manifest
 
 

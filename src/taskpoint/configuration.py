@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from taskpoint.settings import keep
@@ -22,13 +22,12 @@ class Option:
 
     Attributes:
         kind: type of what is typed, as typer knows it; a list may be given more than once.
-        help: one or two short sentences.
-        default: the value when the option is not given.
+        help: one or two short sentences; empty for those of the setting that it gives.
         argument: given by its place and not by its name.
     """
 
     kind: Any
-    help: str
+    help: str = ""
     default: Any = None
     argument: bool = False
 
@@ -38,8 +37,6 @@ class Setting:
     """What is known of a field beside its type and default.
 
     Attributes:
-        help: what it means.
-        check: see `Check`.
         argument: given by its place on the command line.
         options: the options of the command line that give it, by name; None for one that the field's type decides.
         read: from the values of these options to the setting.
@@ -58,8 +55,8 @@ def setting(default: Any, help: str, check: Check, **more: Any) -> Any:
     """A field of a configuration.
 
     Args:
-        default: its default; a function without arguments makes one anew.
-        help: see `Setting`, as for all others.
+        default: its default, or a function without arguments that makes one.
+        help: what it means.
         check: see `Check`.
         more: other attributes of `Setting`.
     """
@@ -126,7 +123,7 @@ def options_of(kind: type[Configuration], name: str) -> Mapping[str, Option]:
     """The options that give a setting."""
     known = settings_of(kind)[name]
     if known.options is not None:
-        return known.options
+        return {each: replace(option, help=option.help or known.help) for each, option in known.options.items()}
     (default,) = (field.default for field in dataclasses.fields(kind) if field.name == name)
     hint, text = typing.get_type_hints(kind)[name], known.help
     if isinstance(default, tuple):
@@ -159,9 +156,9 @@ def table(*kinds: type[Configuration]) -> str:
 
 
 def _plain(value: Any) -> str:
-    return str(
-        getattr(value, "value", {True: "yes", False: "no"}.get(value, value) if isinstance(value, bool) else value)
-    )
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
 
 
 def optional(check: Check) -> Check:
@@ -170,5 +167,5 @@ def optional(check: Check) -> Check:
 
 
 def unchecked(name: str, value: Any) -> Any:
-    """The check of what is checked where it is used: names of models and tasks, say."""
+    """The check of what is only checked where it is used, such as the name of a model."""
     return value

@@ -1,4 +1,4 @@
-"""What most runs are about: a model and a task, as the command line names them."""
+"""What runs are about, as the command line names it: a model, mostly with a task."""
 
 from __future__ import annotations
 
@@ -22,12 +22,21 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class ModelAndTask(Subject):
-    """The options that name a model and a task."""
+class OneModel(Subject):
+    """The options that name a model and say how it is loaded."""
 
     model: str | None = setting(
         None, "Bundled model, folder or hub id. (default: a bundled one)", unchecked, argument=True
     )
+    dtype: str | None = setting(None, "float32, bfloat16 or float16. (default: the model's)", unchecked)
+    device: str | None = setting(None, "Device, such as cpu or cuda:0. (default: cpu)", unchecked)
+    revision: str | None = setting(None, "Revision of a hub model.", unchecked)
+
+
+@dataclass(frozen=True)
+class ModelAndTask(OneModel):
+    """The options that name a model and a task."""
+
     task: str | None = setting(None, "Task; `taskpoint tasks` lists them. (default: what the model learnt)", unchecked)
     task_instruction: str | None = setting(
         None, "Instruction line for words: and pairs:, whose files have none.", unchecked
@@ -37,9 +46,6 @@ class ModelAndTask(Subject):
         "exact, contains, prefix, bleu[:TOKENIZER], chrf or chrf++, each with :lc. (default: the task's)",
         unchecked,
     )
-    dtype: str | None = setting(None, "float32, bfloat16 or float16. (default: the model's)", unchecked)
-    device: str | None = setting(None, "Device, such as cpu or cuda:0. (default: cpu)", unchecked)
-    revision: str | None = setting(None, "Revision of a hub model.", unchecked)
 
     def load(self) -> Asked:
         """The model and the task; errors as `taskpoint.load` and `taskpoint.task`."""

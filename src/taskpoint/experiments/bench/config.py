@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from taskpoint.configuration import Configuration, Option, optional, setting, unchecked
 from taskpoint.errors import SettingError
-from taskpoint.experiments.contract import Subject
+from taskpoint.experiments.subjects import OneModel
 from taskpoint.settings import each_from, from_to, shown, whole, wholes
+
+if TYPE_CHECKING:
+    from taskpoint.experiments.bench.subject import Measured
 
 CONTEXTS = (128, 512, 2048)
 """Context lengths when the user names none; those that the model has positions for."""
@@ -65,14 +68,14 @@ class BenchConfig(Configuration):
         None,
         "Layers, or parts of all N, such as 4,N/2,N. (default: N/4,N/2,3N/4,N)",
         optional(_cuts),
-        options={"cuts": Option(str | None, "Layers, or parts of all N, such as 4,N/2,N. (default: N/4,N/2,3N/4,N)")},
+        options={"cuts": Option(str | None)},
         read=_typed_cuts,
     )
     context: tuple[int, ...] | None = setting(
         None,
         "Numbers of hidden tokens. (default: those of 128,512,2048 that fit)",
         optional(each_from(1)),
-        options={"context": Option(str | None, "Numbers of hidden tokens. (default: those of 128,512,2048 that fit)")},
+        options={"context": Option(str | None)},
         read=lambda context: None if context is None else _numbers("--context", context),
     )
     query: int = setting(32, "Kept tokens after them.", from_to(1))
@@ -80,7 +83,7 @@ class BenchConfig(Configuration):
         (1, 8),
         "Numbers of prompts.",
         each_from(1),
-        options={"batch": Option(str, "Numbers of prompts.", "1,8")},
+        options={"batch": Option(str, default="1,8")},
         read=lambda batch: _numbers("--batch", batch),
     )
     new: int = setting(16, "Decoded tokens.", from_to(1))
@@ -89,7 +92,7 @@ class BenchConfig(Configuration):
 
 @dataclass(frozen=True)
 class BenchFacts:
-    """What else config.json says of a run: which model on which machine; not asked for, but found.
+    """What else config.json says of a run, found and not asked for: which model, on which machine.
 
     Attributes:
         shape: its sizes (analysis.shape.ModelShape), or why they are not known.
@@ -108,32 +111,26 @@ class BenchFacts:
 
 
 @dataclass(frozen=True)
-class Measured(Subject):
-    """The options that name what is measured."""
+class ModelOrShape(OneModel):
+    """The options that name a model, or the shape of one."""
 
-    model: str | None = setting(
-        None, "Bundled model, folder or hub id. (default: a bundled one)", unchecked, argument=True
-    )
     shape: str | None = setting(
         None,
         "Instead of a model: random weights of this shape, llama:LAYERSxWIDTH[,heads=,kv=,mlp=,vocab=].",
         unchecked,
     )
-    dtype: str | None = setting(None, "float32, bfloat16 or float16. (default: the model's)", unchecked)
-    device: str | None = setting(None, "Device, such as cpu or cuda:0. (default: cpu)", unchecked)
-    revision: str | None = setting(None, "Revision of a hub model.", unchecked)
 
-    def load(self) -> Any:
+    def load(self) -> Measured:
         """The model; errors as `taskpoint.load`."""
-        from taskpoint.experiments.bench.subject import Subject as Model
+        from taskpoint.experiments.bench.subject import Measured
         from taskpoint.models.loading import load
         from taskpoint.models.random_weights import random_decoder
 
         if self.shape is None:
-            return Model.of(load(self.model, dtype=self.dtype, device=self.device, revision=self.revision))
+            return Measured.of(load(self.model, dtype=self.dtype, device=self.device, revision=self.revision))
         if self.model is not None:
             raise SettingError(f"a model ({self.model}) and --shape {self.shape}; give one of the two")
-        return Model(random_decoder(self.shape, dtype=self.dtype, device=self.device), self.shape)
+        return Measured(random_decoder(self.shape, dtype=self.dtype, device=self.device), self.shape)
 
 
-SUBJECT, CONFIG = Measured, BenchConfig
+SUBJECT, CONFIG = ModelOrShape, BenchConfig

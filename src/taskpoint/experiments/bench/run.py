@@ -23,7 +23,7 @@ from taskpoint.experiments.bench.findings import BenchView
 from taskpoint.experiments.bench.fitting import fitted
 from taskpoint.experiments.bench.passes import Clock, Passes
 from taskpoint.experiments.bench.rows import CUT, DENSE, BenchRow
-from taskpoint.experiments.bench.subject import Subject, facts
+from taskpoint.experiments.bench.subject import Measured, facts
 from taskpoint.experiments.contract import Step, Work
 from taskpoint.experiments.registry import EXPERIMENTS
 from taskpoint.models.anatomy import anatomy
@@ -102,12 +102,12 @@ def bench(  # noqa: D417  # settings are told by `described`
         RunFolderError: `out` holds a run of another configuration.
     """
     config = BenchConfig.of(cuts=cuts, context=context, query=query, batch=batch, new=new, rounds=rounds)
-    subject = Subject.of(load(model) if isinstance(model, str | os.PathLike) else model)
+    subject = Measured.of(load(model) if isinstance(model, str | os.PathLike) else model)
     return run(subject, config, None if out is None else place("out", out), progress)
 
 
 def run(
-    subject: Subject,
+    subject: Measured,
     config: BenchConfig,
     out: str | Path | None = None,
     progress: Progress | None = None,
@@ -119,7 +119,7 @@ def run(
     return BenchResult(found.rows, found.view, found.folder)
 
 
-def start(subject: Subject, config: BenchConfig) -> Bench:
+def start(subject: Measured, config: BenchConfig) -> Bench:
     """The run of a model; errors as `bench`."""
     return Bench(subject, config)
 
@@ -140,7 +140,7 @@ class Pair:
 class Bench(Work[Pair]):
     """What `bench` measures: competitors in turn, round by round."""
 
-    def __init__(self, subject: Subject, config: BenchConfig, clock: Clock = time.perf_counter) -> None:
+    def __init__(self, subject: Measured, config: BenchConfig, clock: Clock = time.perf_counter) -> None:
         self.config = fitted(subject, config)
         self._subject, self._clock = subject, clock
         self._layers = anatomy(subject.model).num_layers

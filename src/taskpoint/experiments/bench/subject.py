@@ -19,7 +19,7 @@ from taskpoint.settings import shown
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class Measured:
     """A model to measure, and what it is called.
 
     Attributes:
@@ -33,7 +33,7 @@ class Subject:
     revision: str | None = None
 
     @classmethod
-    def of(cls, model: Any) -> Subject:
+    def of(cls, model: Any) -> Measured:
         """The subject that a model is; a folder is called by its own name: results do not tell where it lies."""
         if not isinstance(model, LanguageModel | torch.nn.Module):
             raise SettingError(f"model is {shown(model)}; expected a model from taskpoint.load or of transformers")
@@ -43,7 +43,7 @@ class Subject:
         return cls(model.model, folder.name if folder.is_dir() else model.name, model.revision)
 
 
-def facts(subject: Subject) -> Mapping[str, object]:
+def facts(subject: Measured) -> Mapping[str, object]:
     """What decides the rows beside the settings: the machine too, because ratios hold for one machine."""
     model: Any = subject.model
     try:
