@@ -41,7 +41,7 @@ class BenchResult:
     """What `bench` measured.
 
     Attributes:
-        rows: one row per pass (experiments.bench_rows.BenchRow).
+        rows: one row per pass (`BenchRow`).
         view: ratios, ideals and shares, as reports show them.
         folder: where the rows are; None when they were not kept.
     """
@@ -154,11 +154,11 @@ class Bench(Work[Pair]):
         check_finite(self._subject.model)
 
     def groups(self, rows: Callable[[], pd.DataFrame]) -> Iterator[Sequence[Pair]]:
-        """All pairs at once."""
+        """All pairs in one group."""
         yield [Pair(*pair) for pair in itertools.product(self.config.batch, self.config.context or ())]
 
     def cell(self, key: str) -> Pair:
-        """The pair of this key."""
+        """The pair of this key; errors as `Work.cell`."""
         form = re.fullmatch(r"batch=(\d+) context=(\d+)", key)
         pair = Pair(*map(int, form.groups())) if form else None
         if pair is None or pair.batch not in self.config.batch or pair.context not in (self.config.context or ()):

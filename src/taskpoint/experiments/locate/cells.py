@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from taskpoint.asking.condition import EARLY_EXIT, SHUFFLED, ZERO_SHOT, Condition, named
 from taskpoint.errors import SettingError
 from taskpoint.results.rows import cell_key
 from taskpoint.settings import shown
 from taskpoint.tasks.base import Item
+
+Kind = Literal["cut", "zero-shot", "shuffled answers", "early exit"]
+"""A point of the curve, or one of the controls."""
 
 _KEY = re.compile(r"(?P<name>.+) shots=(?P<shots>\d+) seed=(?P<seed>\d+) part=(?P<part>\d+) cuts=(?P<cuts>\d+(,\d+)*)")
 
@@ -21,16 +24,14 @@ class Cell:
     """Some items under one setting.
 
     Attributes:
-        kind: "cut" for a point of the curve, otherwise the control.
         condition: what is hidden; for controls only whether there is an instruction counts.
         shots: examples in the prompt.
         seed: draw of the examples.
-        part: which batch of items.
-        items: the items.
+        part: which batch of items, from 0.
         cuts: the cuts to measure, ascending.
     """
 
-    kind: Literal["cut", "zero-shot", "shuffled answers", "early exit"]
+    kind: Kind
     condition: Condition
     shots: int
     seed: int
@@ -45,7 +46,7 @@ class Cell:
 
     @property
     def key(self) -> str:
-        """The name of the cell's part in a run folder."""
+        """What its part of the rows is called in a run folder."""
         cuts = ",".join(map(str, self.cuts))
         return f"{cell_key(self.name, self.shots, self.seed, self.part)} cuts={cuts}"
 
@@ -71,13 +72,9 @@ class Grid:
     shuffled: tuple[int, ...]
 
     def cell(self, key: str) -> Cell:
-        """The cell of this key.
-
-        Raises:
-            SettingError: there is none.
-        """
+        """The cell of this key; a SettingError where there is none."""
         form = _KEY.fullmatch(key)
-        kinds: dict[str, tuple[Any, Condition]] = {one.name: ("cut", one) for one in self.conditions}
+        kinds: dict[str, tuple[Kind, Condition]] = {one.name: ("cut", one) for one in self.conditions}
         kinds |= {cell.name: (cell.kind, cell.condition) for cell in self.control_cells()}
         if form is None or form["name"] not in kinds:
             raise SettingError(f"{shown(key)} is no cell of this run; expected a key such as {self._some_key()!r}")

@@ -1,17 +1,18 @@
-"""From the rows of a `locate` run to what its reports show; needs no model."""
+"""From the rows of a `locate` run to what its reports show."""
 
 from __future__ import annotations
 
+import itertools
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from taskpoint.analysis.recognition import CurvePoint, RecognitionPoint, curve, recognition_point
-from taskpoint.analysis.savings import Saving, saving
+from taskpoint.analysis.savings import saving
 from taskpoint.analysis.shape import ModelShape
 from taskpoint.asking.condition import EARLY_EXIT, SHUFFLED, ZERO_SHOT, Condition, named
 from taskpoint.asking.scores import CurveScores, curve_scores, language_scores
@@ -38,11 +39,36 @@ def view_of(folder: RunFolder) -> LocateView:
     """
     facts = read_back(LocateFacts, folder.manifest.config, folder.path)
     settings = read_back(LocateConfig, folder.manifest.config, folder.path)
-    if facts.shape is not None:
-        read_shape(facts.shape, folder.path)
-    rows, config = folder.frame(), folder.manifest.config
+    shape = None if facts.shape is None else read_shape(facts.shape, folder.path)
+    rows = folder.frame()
     _check_rows(rows, facts, settings, folder.path)
-    return _view(rows, config, settings, folder.versions)
+    conditions: list[ConditionView] = []
+    answers: list[AnswerView] = []
+    for condition, shots in itertools.product(settings.conditions, settings.shots):
+        found = rows[(rows["condition"] == condition.name) & (rows["shots"] == shots)]
+        # A curve of fewer draws than were asked for is one that was interrupted.
+        if found["seed"].nunique() < settings.seeds:
+            continue
+        label = condition.label if len(settings.shots) == 1 else f"{condition.label}, {shots}-shot"
+        one = _condition_view(rows, found, condition, shots, label, facts.num_layers, shape)
+        answers += _answers(found, len(conditions), one.cuts)
+        conditions.append(one)
+    if not conditions:
+        raise RunFolderError("the run has no complete curve yet; run the same command again to continue it")
+    return LocateView(
+        model=facts.model,
+        num_layers=facts.num_layers,
+        task=facts.task,
+        metric=facts.metric,
+        template=str(settings.template),
+        seeds=settings.seeds,
+        items=int(rows["item"].nunique()),
+        conditions=tuple(conditions),
+        answers=tuple(answers),
+        settings=_settings(facts, settings),
+        command=_command(facts, settings),
+        versions=dict(folder.versions),
+    )
 
 
 def _check_rows(rows: pd.DataFrame, facts: LocateFacts, settings: LocateConfig, path: Path) -> None:
@@ -63,44 +89,18 @@ def _check_rows(rows: pd.DataFrame, facts: LocateFacts, settings: LocateConfig, 
         raise damaged(path, f"'shots' are {list(settings.shots)}, but some rows are of {strange[0]}")
 
 
-def _view(
-    rows: pd.DataFrame, config: Mapping[str, Any], settings: LocateConfig, versions: Mapping[str, str]
-) -> LocateView:
-    views: list[ConditionView] = []
-    answers: list[AnswerView] = []
-    for values in config["conditions"]:
-        condition = Condition(values["hide"], values["instruction"])
-        for shots in config["shots"]:
-            found = rows[(rows["condition"] == condition.name) & (rows["shots"] == shots)]
-            # A curve of fewer draws than were asked for is one that was interrupted.
-            if found["seed"].nunique() < config["seeds"]:
-                continue
-            one = _condition_view(rows, found, condition, shots, config)
-            answers += _answers(found, len(views), one.cuts)
-            views.append(one)
-    if not views:
-        raise RunFolderError("the run has no complete curve yet; run the same command again to continue it")
-    return LocateView(
-        model=str(config["model"]),
-        num_layers=int(config["num_layers"]),
-        task=str(config["task"]),
-        metric=str(config["metric"]),
-        template=str(config["template"]),
-        seeds=int(config["seeds"]),
-        items=int(rows["item"].nunique()),
-        conditions=tuple(views),
-        answers=tuple(answers),
-        settings=_settings(config),
-        command=command(config, settings),
-        versions=dict(versions),
-    )
-
-
 def _condition_view(
-    rows: pd.DataFrame, found: pd.DataFrame, condition: Condition, shots: int, config: Mapping[str, Any]
+    rows: pd.DataFrame,
+    found: pd.DataFrame,
+    condition: Condition,
+    shots: int,
+    label: str,
+    layers: int,
+    shape: ModelShape | None,
 ) -> ConditionView:
+    """One curve; `found` are its own rows, `rows` all of the run, with those of the controls."""
     cuts = sorted(int(cut) for cut in found["cut"].unique())
-    layers = int(config["num_layers"])
+    tokens, hidden = round(float(found["tokens"].mean())), round(float(found["hidden"].mean()))
     scores = curve_scores(rows, condition.name, shots, cuts)
     zero = _zero_shot(rows, condition, shots, layers)
     point, points = _recognised(cuts, scores, zero, layers)
@@ -108,7 +108,7 @@ def _condition_view(
     spoken = None if language is None else curve(cuts, language.values)
     exits = _early_exit(rows, condition, shots, cuts)
     return ConditionView(
-        label=condition.label if len(config["shots"]) == 1 else f"{condition.label}, {shots}-shot",
+        label=label,
         hide=condition.hide,
         instruction=condition.instruction,
         shots=shots,
@@ -121,9 +121,9 @@ def _condition_view(
         early_exit=None if exits is None else tuple(i.mean for i in exits),
         early_exit_low=None if exits is None else tuple(i.low for i in exits),
         early_exit_high=None if exits is None else tuple(i.high for i in exits),
-        saving=_saving(config, found, point, shots),
-        tokens=round(float(found["tokens"].mean())),
-        hidden=round(float(found["hidden"].mean())),
+        saving=None if shape is None or point.layer is None else saving(shape, tokens, hidden, point.layer, shots),
+        tokens=tokens,
+        hidden=hidden,
         language=None if spoken is None else tuple(p.mean for p in spoken),
         language_low=None if spoken is None else tuple(p.low for p in spoken),
         language_high=None if spoken is None else tuple(p.high for p in spoken),
@@ -134,11 +134,9 @@ def _condition_view(
 def _recognised(
     cuts: Sequence[int], scores: CurveScores, zero: CurveScores | None, layers: int
 ) -> tuple[RecognitionPoint, tuple[CurvePoint, ...]]:
-    named: dict[str, Any] = {"statistic": scores.statistic}
     control = None if zero is None else zero.values[0]
-    return recognition_point(cuts, scores.values, control, num_layers=layers, **named), curve(
-        cuts, scores.values, **named
-    )
+    point = recognition_point(cuts, scores.values, control, num_layers=layers, statistic=scores.statistic)
+    return point, curve(cuts, scores.values, statistic=scores.statistic)
 
 
 def _parts(
@@ -201,14 +199,6 @@ def _controls(
     return tuple(ControlScore(control, i.mean, i.low, i.high) for control, i in measured.items())
 
 
-def _saving(config: Mapping[str, Any], found: pd.DataFrame, point: RecognitionPoint, shots: int) -> Saving | None:
-    if point.layer is None or config["shape"] is None:
-        return None
-    shape = ModelShape.from_json(config["shape"])
-    tokens, hidden = round(float(found["tokens"].mean())), round(float(found["hidden"].mean()))
-    return saving(shape, tokens, hidden, point.layer, shots)
-
-
 def _answers(found: pd.DataFrame, index: int, cuts: Sequence[int]) -> list[AnswerView]:
     """Answers under the first seed: one page cannot show them all."""
     first = found[found["seed"] == found["seed"].min()]
@@ -231,34 +221,34 @@ def _answers(found: pd.DataFrame, index: int, cuts: Sequence[int]) -> list[Answe
     return views
 
 
-def _settings(config: Mapping[str, Any]) -> dict[str, str]:
+def _settings(facts: LocateFacts, settings: LocateConfig) -> dict[str, str]:
     said = {
-        "model": config["model"],
-        "revision": config["revision"] or "none",
-        "precision": config["dtype"],
-        "attention": config["attention"],
-        "task": config["task"],
-        "metric": config.get("metric_signature", config.get("metric_name", config["metric"])),
-        "template": config["template"],
-        "shots": ", ".join(map(str, config["shots"])),
-        "seeds": config["seeds"],
-        "examples": "new for each item" if config["fresh"] else "fixed for the test set",
-        "items": config["items"],
-        "cuts": config["cuts"] if isinstance(config["cuts"], str) else ", ".join(map(str, config["cuts"])),
-        "batch size": config["batch_size"],
+        "model": facts.model,
+        "revision": facts.revision or "none",
+        "precision": facts.dtype,
+        "attention": facts.attention,
+        "task": facts.task,
+        "metric": facts.metric_signature or facts.metric_name or facts.metric,
+        "template": settings.template,
+        "shots": ", ".join(map(str, settings.shots)),
+        "seeds": settings.seeds,
+        "examples": "new for each item" if settings.fresh else "fixed for the test set",
+        "items": settings.items,
+        "cuts": settings.cuts if isinstance(settings.cuts, str) else ", ".join(map(str, settings.cuts)),
+        "batch size": settings.batch_size,
         "intervals": "95 %, bootstrap over items and over seeds",
     }
     return {name: str(value) for name, value in said.items()}
 
 
-def command(config: Mapping[str, Any], settings: LocateConfig) -> str:
-    """The command line that runs it again."""
+def _command(facts: LocateFacts, settings: LocateConfig) -> str:
+    """The command line that makes such a run again."""
     words = ["taskpoint", "locate"]
-    if config["model"] != model_for(str(config["task"])):
-        words += [str(config["model"])]
-    words += ["--task", str(config["task"])]
-    if "metric_name" in config:
-        words += ["--metric", str(config["metric_name"])]
+    if facts.model != model_for(facts.task):
+        words += [facts.model]
+    words += ["--task", facts.task]
+    if facts.metric_name is not None:
+        words += ["--metric", facts.metric_name]
     return shlex.join([*words, *settings.words()])
 
 
