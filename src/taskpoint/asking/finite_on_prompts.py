@@ -14,7 +14,7 @@ from taskpoint.models.loading import LanguageModel
 from taskpoint.prompts.batch import pad_left
 from taskpoint.prompts.segments import SegmentedPrompt
 
-# Prompts read at once: logits of all of them are in memory together.
+# Prompts read at once.
 _AT_ONCE = 8
 
 

@@ -30,7 +30,7 @@ from taskpoint.prompts.batch import Batch, pad_left
 from taskpoint.prompts.segments import SegmentedPrompt
 from taskpoint.prompts.writing import Template
 
-# From so many cuts on one sweep, which costs about two ordinary passes, is cheaper than a pass for each cut.
+# From so many cuts on, one sweep (about two ordinary passes) is cheaper than a pass for each cut.
 _SWEEP_FROM = 3
 
 # Logits held at once while references are scored (512 MiB in float32).

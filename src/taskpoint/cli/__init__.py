@@ -51,7 +51,7 @@ def main() -> None:
             for library in ("torch", "transformers", "numpy"):
                 warnings.filterwarnings("ignore", module=rf"{library}\.")
             code = _run(came)
-    # Here too, for a signal may come while the handlers of before are put back.
+    # Here too, for a signal may come while the former handlers are put back.
     except (KeyboardInterrupt, Stopped) as ending:
         code = _interrupted(ending)
     sys.exit(code)
