@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: demo test lint bench lock versions canary clean
+.PHONY: options demo test lint bench lock versions canary clean
 
 demo: $(VENV)/.installed  ## find the layer on the bundled translator, ends with a report
 	$(BIN)/taskpoint locate translator --task everyday:eng-fra --items 48 --instruction both --out runs/demo
@@ -27,6 +27,9 @@ bench: $(VENV)/.installed  ## ratios, each within one run (docs/performance.md);
 
 lock: $(BIN)/python  ## constraints.txt: exact versions of everything, the newest that fit together
 	$(BIN)/python tools/lock.py
+
+options: $(VENV)/.installed  ## the tables of options in docs/, from the fields of the configurations
+	$(BIN)/python tools/options.py
 
 versions: $(VENV)/.installed  ## every version of models/tested_versions.txt, tested; writes docs/versions.md
 	$(BIN)/python tools/versions.py

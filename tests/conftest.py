@@ -54,8 +54,9 @@ def _one_thread() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _interruptible() -> None:
-    """The workers of a parallel run ignore Ctrl-C, and so would every process that a test starts."""
+    """Ctrl-C is ignored by the workers of a parallel run, SIGHUP under nohup; what a test starts would inherit it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

@@ -11,16 +11,20 @@ from typing import Any
 import pytest
 
 import taskpoint as tp
+from taskpoint.asking.condition import PAPER_CONDITIONS, Condition, conditions
 from taskpoint.cli import main
 from taskpoint.compiled import answer_file as generate_module
 from taskpoint.compiled import compile as compile_module
 from taskpoint.compiled.prompt import CompiledPrompt
 from taskpoint.experiments import runner
+from taskpoint.experiments.bench import run as bench_run
 from taskpoint.experiments.bench.config import BenchConfig
 from taskpoint.experiments.bench.fitting import fitted
-from taskpoint.experiments.bench.subject import Measured
+from taskpoint.experiments.bench.subject import Subject
+from taskpoint.experiments.locate import run as locate_run
 from taskpoint.experiments.locate.config import LocateConfig
-from taskpoint.models import loading
+from taskpoint.experiments.subjects import ModelAndTask
+from taskpoint.models import loading, random_weights
 from taskpoint.pretrain import lexicon as lexicon_module
 from taskpoint.pretrain import translator as translator_module
 
@@ -70,8 +74,78 @@ def test_locate(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bench(monkeypatch: pytest.MonkeyPatch) -> None:
     typed = called(monkeypatch, runner, "run", line(monkeypatch, "bench")).arguments["work"]
     written = called(monkeypatch, runner, "run", lambda: tp.bench(tp.load())).arguments["work"]
-    assert typed.config == written.config == fitted(Measured.of(tp.load()), BenchConfig())
+    assert typed.config == written.config == fitted(Subject.of(tp.load()), BenchConfig())
     assert typed.manifest == written.manifest
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        LocateConfig(),
+        LocateConfig.of(
+            shots=(1, 3),
+            seeds=2,
+            items=7,
+            template="arrow",
+            conditions=conditions(["examples", "query"], (False, True)),
+            cuts=(3, 9),
+            batch_size=5,
+            fresh=True,
+            max_new_tokens=4,
+            controls=False,
+        ),
+        LocateConfig(conditions=PAPER_CONDITIONS, cuts="bisect"),
+        LocateConfig(conditions=(Condition("instruction,examples", True),)),
+    ],
+)
+def test_the_words_of_a_configuration_of_locate_give_it_again(
+    monkeypatch: pytest.MonkeyPatch, config: LocateConfig
+) -> None:
+    assert called(monkeypatch, locate_run, "start", line(monkeypatch, "locate", *config.words())).args[1] == config
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        BenchConfig(),
+        BenchConfig(cuts=(4, "N/2", "3N/4", "N"), context=(8, 12), query=3, batch=(1, 2, 4), new=2, rounds=1),
+    ],
+)
+def test_the_words_of_a_configuration_of_bench_give_it_again(
+    monkeypatch: pytest.MonkeyPatch, config: BenchConfig
+) -> None:
+    assert called(monkeypatch, bench_run, "start", line(monkeypatch, "bench", *config.words())).args[1] == config
+
+
+def test_the_words_of_a_subject_give_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ModelAndTask("lexicon", "lexicon:plural", "Give the plural.", "chrf:lc", "float64", "cpu", "main")
+
+    def load(self: ModelAndTask) -> None:
+        assert self == asked
+        raise _CalledError
+
+    monkeypatch.setattr(ModelAndTask, "load", load)
+    with pytest.raises(_CalledError):
+        line(monkeypatch, "locate", *asked.words())()
+
+
+@pytest.mark.parametrize("words", [("locate", "lexicon"), ("bench", "lexicon")])
+def test_a_model_is_loaded_as_the_command_line_says(monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) -> None:
+    more = ["--dtype", "float64", "--device", "meta", "--revision", "other"]
+    loaded = called(monkeypatch, loading, "load", line(monkeypatch, *words, *more)).arguments
+    assert list(loaded.values())[:1] == ["lexicon"]
+    assert {name: loaded[name] for name in ("dtype", "device", "revision")} == {
+        "dtype": "float64",
+        "device": "meta",
+        "revision": "other",
+    }
+
+
+def test_a_shape_is_made_as_the_command_line_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["bench", "--shape", "llama:2x16", "--dtype", "float64", "--device", "meta"]
+    made = called(monkeypatch, random_weights, "random_decoder", line(monkeypatch, *words)).arguments
+    assert list(made.values())[:1] == ["llama:2x16"]
+    assert (made["dtype"], made["device"]) == ("float64", "meta")
 
 
 def test_compile(monkeypatch: pytest.MonkeyPatch) -> None:

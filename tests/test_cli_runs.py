@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -164,6 +166,13 @@ def test_report_says_what_it_was_given_instead_of_a_run(
     before = sorted(tmp_path.rglob("*"))
     assert expected in refused(capsys, monkeypatch, "report", str(tmp_path / what))
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_figure_is_drawn_whatever_the_environment_wishes_for(runs: dict[str, Path], tmp_path: Path) -> None:
+    words = ["report", str(runs["plain"]), "--figure", str(tmp_path / "figure.svg")]
+    environment = {**os.environ, "MPLBACKEND": "no such backend"}
+    subprocess.run([sys.executable, "-m", "taskpoint", *words], env=environment, check=True, timeout=120)
+    assert (tmp_path / "figure.svg").stat().st_size > 1000
 
 
 def test_a_report_made_again_shows_the_versions_of_the_run(

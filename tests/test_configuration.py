@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskpoint.configuration import Configuration, Option, optional, options_of, setting, table
+from taskpoint.asking.condition import PAPER_CONDITIONS
+from taskpoint.configuration import Configuration, Option, optional, options_of, setting, settings_of, table
 from taskpoint.errors import SettingError
-from taskpoint.experiments.locate.config import LocateConfig
+from taskpoint.experiments.locate.config import Instruction, LocateConfig
 from taskpoint.experiments.registry import EXPERIMENTS
 from taskpoint.settings import each_from, flag, from_to, text
 
@@ -48,6 +52,15 @@ def test_what_is_not_typed_is_the_default() -> None:
         name: one.default for each in vars(Few)["__dataclass_fields__"] for name, one in options_of(Few, each).items()
     }
     assert Few.typed(typed) == Few()
+
+
+@pytest.mark.parametrize("more", [{"hide": ["query"]}, {"instruction": Instruction.yes}])
+def test_the_conditions_of_the_paper_go_with_none_of_ones_own(more: dict[str, Any]) -> None:
+    options = [options_of(LocateConfig, name).items() for name in settings_of(LocateConfig)]
+    typed = {name: option.default for each in options for name, option in each} | {"paper": True}
+    assert LocateConfig.typed(typed).conditions == PAPER_CONDITIONS
+    with pytest.raises(SettingError, match="--paper brings its own conditions"):
+        LocateConfig.typed(typed | more)
 
 
 def test_every_option_is_a_row_of_the_table() -> None:
@@ -117,3 +130,11 @@ def test_a_default_of_a_function_is_that_of_its_setting() -> None:
     taken = inspect.signature(tp.locate).parameters
     for name in ("seeds", "fresh", "batch_size", "controls", "template", "max_new_tokens"):
         assert taken[name].default == getattr(LocateConfig, name)
+
+
+def test_the_documentation_lists_the_options_of_every_experiment() -> None:
+    script = Path(__file__).parents[1] / "tools" / "options.py"
+    behind = subprocess.run([sys.executable, str(script), "--check"], capture_output=True, text=True, check=False)
+    assert (behind.returncode, behind.stdout) == (0, "")
+    for kind in EXPERIMENTS:
+        assert "| option | default | meaning |" in (script.parents[1] / "docs" / f"{kind}.md").read_text()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import pytest
@@ -13,20 +15,20 @@ SRC = Path(__file__).parents[1] / "src" / "taskpoint"
 
 # Floor of every room; a module may import its own room and rooms on lower floors.
 FLOORS = {
-    "__main__": 9,
-    "cli": 8,
-    "experiments": 7,
-    "pretrain": 7,
-    "compiled": 6,
-    "asking": 5,
-    "training": 4,
-    "report": 4,
-    "engine": 3,
-    "tasks": 3,
-    "analysis": 3,
-    "results": 3,
-    "prompts": 2,
-    "models": 2,
+    "__main__": 10,
+    "cli": 9,
+    "experiments": 8,
+    "pretrain": 8,
+    "compiled": 7,
+    "asking": 6,
+    "training": 5,
+    "report": 5,
+    "engine": 4,
+    "tasks": 4,
+    "analysis": 4,
+    "results": 4,
+    "prompts": 3,
+    "models": 3,
     "configuration": 2,
     "settings": 1,
     "progress": 0,
@@ -40,6 +42,8 @@ ALONE = {"prompts", "analysis", "models"}
 # The engine's own floors: the public verbs stand above its rooms, and all of them above the plan.
 ENGINE = {"": 3, "checks": 2, "paths": 1, "calls": 0, "plan": -1}
 MOST_FILES = 14
+# Of ours, between `taskpoint locate` and the model.
+MOST_FRAMES = 8
 
 
 def room(module: str) -> str:
@@ -72,6 +76,12 @@ def test_arrows_point_down(path: Path) -> None:
         if other != own:
             assert FLOORS[other] < FLOORS[own], f"{own} must not import {module}"
             assert own not in ALONE or other in BELOW, f"{own} must not import {module}"
+
+
+def test_the_map_shows_the_same_floors() -> None:
+    rows = re.findall(r"^\| (\d+) \| (`[^|]*`) \|", (SRC.parents[1] / "AGENTS.md").read_text(), re.MULTILINE)
+    told = {name.strip("`/").removesuffix(".py"): int(floor) for floor, names in rows for name in names.split(", ")}
+    assert told == {name: floor for name, floor in FLOORS.items() if name != "__main__"}
 
 
 def test_modules_do_not_import_each_other_in_circles() -> None:
@@ -149,6 +159,18 @@ def test_no_experiment_imports_another() -> None:
 VIEWS = sorted(SRC.glob("experiments/*/view.py"))
 
 
+def test_a_function_that_is_described_by_its_settings_keeps_its_types() -> None:
+    """A decorator that gave `Any` would take every check of a user's call away."""
+    import typing
+
+    from taskpoint.configuration import described
+
+    hints = typing.get_type_hints(described)["return"]
+    (taken,), given = typing.get_args(hints)
+    assert taken is given
+    assert isinstance(given, typing.TypeVar)
+
+
 @pytest.mark.parametrize("path", VIEWS, ids=lambda path: path.parent.name)
 def test_a_view_needs_no_model(path: Path) -> None:
     code = f"import sys, {module_of(path)}; print(sorted({{'torch', 'transformers'}} & set(sys.modules)))"
@@ -181,3 +203,29 @@ def test_what_is_known_of_the_library_beyond_its_public_calls_stands_in_one_file
         if file != SRC / "models" / "library.py":
             found = [name for name in inside if name in file.read_text()]
             assert not found, f"{file.relative_to(SRC)} names {found}, which models/library.py is for"
+
+
+def test_few_frames_of_ours_lie_between_the_command_and_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both sweeps, of answers and of logits, from the first frame of the command line to the model's forward."""
+    import torch
+
+    from taskpoint.cli import main
+
+    real, ways = torch.nn.functional.embedding, set()
+
+    def embedding(*args: object, **named: object) -> torch.Tensor:
+        frames = [frame for frame in traceback.extract_stack() if Path(frame.filename).is_relative_to(SRC)]
+        ways.add(tuple(f"{Path(frame.filename).name}:{frame.name}" for frame in frames))
+        return real(*args, **named)
+
+    monkeypatch.setattr(torch.nn.functional, "embedding", embedding)
+    words = ["locate", "--task", "lexicon:plural", "--items", "8", "--seeds", "1", "--no-controls", "--out"]
+    monkeypatch.setattr(sys, "argv", ["taskpoint", *words, str(tmp_path / "run")])
+    with pytest.raises(SystemExit):
+        main()
+    ends = ("every_cut.py:logits_of_every_cut", "every_cut_decode.py:prefill")
+    for end in ends:
+        (way,) = (way for way in ways if way[-1] == end)
+        assert len(way) <= MOST_FRAMES, " > ".join(way)

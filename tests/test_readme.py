@@ -183,11 +183,11 @@ def test_a_shell_line_runs_and_nothing_but_our_own_lines_reaches_the_terminal(wh
 
 @pytest.mark.parametrize("name", PYTHON)
 def test_the_python_of_a_document_runs(name: str, clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from taskpoint.experiments.locate import run as locate
+    from taskpoint.experiments.locate.config import LocateConfig
     from taskpoint.models import families
 
     monkeypatch.chdir(clone)
-    monkeypatch.setattr(locate, "DEFAULT_ITEMS", 2)
+    monkeypatch.setattr(LocateConfig, "items", 2)
     for table in ("_FAMILIES", "KNOWN_FAMILIES"):  # what a block registers is forgotten
         monkeypatch.setattr(families, table, dict(getattr(families, table)))
     text = PYTHON[name].read_text()

@@ -14,6 +14,7 @@ Check = Callable[[str, Any], Any]
 """Gives a value back as it is kept, or raises SettingError; its first argument is the setting's name."""
 
 T = TypeVar("T", bound="Configuration")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,8 @@ class Configuration:
             name = "--" + field.name.replace("_", "-")
             if known.words is not None:
                 said += known.words(value)
+            elif known.argument:
+                said.append(str(value))
             elif isinstance(value, bool):
                 said.append(name if value else name.replace("--", "--no-", 1))
             else:
@@ -132,10 +135,10 @@ def options_of(kind: type[Configuration], name: str) -> Mapping[str, Option]:
     return {name: Option(hint, text, default, known.argument)}
 
 
-def described(kind: type[Configuration]) -> Callable[[Callable[..., Any]], Any]:
+def described(kind: type[Configuration]) -> Callable[[F], F]:
     """Puts the help of every setting below the docstring of a function that takes them."""
 
-    def with_settings(function: Callable[..., Any]) -> Any:
+    def with_settings(function: F) -> F:
         lines = [f"        {name}: {known.help}" for name, known in settings_of(kind).items()]
         function.__doc__ = "\n".join([(function.__doc__ or "").rstrip(), "", "    Settings:", *lines, ""])
         return function

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +16,7 @@ from taskpoint.engine import sweep_generate as sweep_decode
 from taskpoint.engine import sweep_logits as sweep
 from taskpoint.engine.paths import batch_sizes as batches
 from taskpoint.engine.paths.batch_sizes import InBatches, SweepSize, rows_at_once
+from taskpoint.engine.paths.every_cut_decode import EveryCutDecode
 from taskpoint.engine.sweep_generate import sweep_generate
 from taskpoint.engine.sweep_logits import sweep_logits
 from taskpoint.errors import ModelError
@@ -29,8 +33,10 @@ class Machine:
     def __init__(self, holds: int, error: type[RuntimeError] = torch.OutOfMemoryError, words: str = "") -> None:
         self.holds, self.error, self.words = holds, error, words
         self.done: list[tuple[int, int]] = []
+        self.tried: list[int] = []
 
     def run(self, rows: slice) -> Tensor:
+        self.tried.append(rows.stop - rows.start)
         if rows.stop - rows.start > self.holds:
             raise self.error(self.words)
         self.done.append((rows.start, rows.stop))
@@ -50,6 +56,15 @@ def test_rows_are_halved_until_they_fit_and_none_is_done_twice() -> None:
     machine = Machine(holds=2)
     assert torch.cat(in_batches(10, 8, machine.run)).tolist() == list(range(10))
     assert machine.done == [(0, 2), (2, 4), (4, 6), (6, 8), (8, 10)]
+
+
+def test_rows_that_do_not_fit_are_tried_by_half_as_many_and_never_by_more_than_there_are() -> None:
+    machine = Machine(holds=2)
+    in_batches(10, 8, machine.run)
+    assert machine.tried == [8, 4, 2, 2, 2, 2, 2]
+    machine = Machine(holds=5)
+    in_batches(10, 1000, machine.run)
+    assert machine.tried == [10, 5, 5]
 
 
 def test_memory_that_ends_later_keeps_what_was_done() -> None:
@@ -88,6 +103,64 @@ def test_a_sweep_in_parts_equals_the_sweep_at_once(monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(module, "rows_at_once", lambda *args: at_once)
     assert (sweep_logits(model, *GIVEN) - logits).abs().max() <= 1e-5
     assert torch.equal(sweep_generate(model, *GIVEN, 6, ENDS), answers)
+
+
+def test_a_sweep_that_memory_does_not_hold_is_done_in_halves(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = family("llama")
+    given = [torch.cat([part] * 2)[:4] for part in GIVEN]
+    logits, answers = sweep_logits(model, *given), sweep_generate(model, *given, 6, ENDS)
+    tried: list[int] = []
+    every = sweep.logits_of_every_cut
+
+    def read(model: Any, parts: Any, ids: Tensor, *rest: Any, **named: Any) -> Tensor:
+        tried.append(len(ids))
+        if len(ids) > 1:
+            raise torch.OutOfMemoryError
+        return every(model, parts, ids, *rest, **named)
+
+    class Decode(EveryCutDecode):
+        def prefill(self) -> Tensor:
+            found = super().prefill()
+            tried.append(len(found))
+            if tried[-1] > 1:
+                raise torch.OutOfMemoryError
+            return found
+
+    monkeypatch.setattr(sweep, "logits_of_every_cut", read)
+    monkeypatch.setattr(sweep_decode, "EveryCutDecode", Decode)
+    for found, wanted in ((sweep_logits(model, *given), logits), (sweep_generate(model, *given, 6, ENDS), answers)):
+        assert found.shape == wanted.shape
+        assert (found - wanted).abs().max() <= 1e-5
+    assert tried == [4, 2, 1, 1, 1, 1] * 2
+
+
+def test_caches_of_rows_that_did_not_fit_are_gone_before_fewer_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    caches: list[weakref.ref[EveryCutDecode]] = []
+    held: list[int] = []
+    collect = gc.collect
+
+    class Decode(EveryCutDecode):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            caches.append(weakref.ref(self))
+            if len(caches) == 1:
+                raise torch.OutOfMemoryError
+
+        def step(self, tokens: Tensor) -> Tensor:
+            if len(caches) == 2:
+                raise torch.OutOfMemoryError
+            return super().step(tokens)
+
+    def look() -> int:
+        collect()
+        held.append(sum(cache() is not None for cache in caches))
+        return 0
+
+    monkeypatch.setattr(sweep_decode, "EveryCutDecode", Decode)
+    monkeypatch.setattr(batches.gc, "collect", look)
+    given = [torch.cat([part] * 2) for part in GIVEN]  # rows enough to halve twice
+    sweep_generate(family("llama"), *given, 6, ENDS)
+    assert held == [0, 0]
 
 
 def test_less_free_memory_means_fewer_rows_but_never_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ import torch
 from families import FAMILIES, LAYERS, TOLERANCE, VOCAB, WINDOW, computing, family
 from torch import Tensor
 
+from taskpoint.engine import sweep_generate as sweep_decode
 from taskpoint.engine.context import read_context
 from taskpoint.engine.paths.shared_keys_check import can_share_keys
 from taskpoint.engine.sweep_generate import sweep_generate
@@ -104,6 +105,24 @@ def test_early_exit_after_a_shared_context_is_that_of_the_whole_prompts(name: st
     assert (shared - sweep_last_logits(model, *case.whole(), last=1, skip=True)).abs().max() <= TOLERANCE
     written = sweep_generate(model, *given(case), NEW, skip=True, context=context)
     assert torch.equal(written, sweep_generate(model, *case.whole(), NEW, skip=True))
+
+
+@pytest.mark.parametrize("skip", [False, True])
+def test_a_family_whose_variants_cannot_stand_side_by_side_answers_the_whole_prompts(
+    monkeypatch: pytest.MonkeyPatch, skip: bool
+) -> None:
+    model, case = family("llama"), CASE_OF["everything"]
+    whole = sweep_generate(model, *case.whole(), NEW, MANY_ENDS, skip=skip)
+    context = read_context(model, case.context, case.context_drop)
+    held: list[int] = []
+
+    def cannot(model: object, parts: object, keys: int) -> bool:
+        held.append(keys)
+        return False
+
+    monkeypatch.setattr(sweep_decode, "can_decode_every_cut", cannot)
+    assert torch.equal(sweep_generate(model, *given(case), NEW, MANY_ENDS, skip=skip, context=context), whole)
+    assert held == [CONTEXT + case.input_ids.shape[1] + NEW * (LAYERS + 1)], "a layer holds the keys of the context too"
 
 
 def test_one_context_serves_batch_after_batch() -> None:

@@ -26,7 +26,7 @@ from taskpoint.experiments.bench.config import BenchConfig
 from taskpoint.experiments.bench.fitting import fitted
 from taskpoint.experiments.bench.passes import Passes
 from taskpoint.experiments.bench.rows import LAYOUT
-from taskpoint.experiments.bench.subject import Measured
+from taskpoint.experiments.bench.subject import Subject
 from taskpoint.models.library import cache_of, with_cache
 from taskpoint.models.loading import LanguageModel
 from taskpoint.models.random_weights import random_decoder
@@ -41,7 +41,7 @@ ONE = dataclasses.replace(SETTINGS, context=(20,), batch=(2,))
 def subject():
     model = random_decoder("llama:4x64,heads=4,kv=2,vocab=50")
     model.set_attn_implementation("eager")
-    return Measured(model, "tiny")
+    return Subject(model, "tiny")
 
 
 class Clock:
@@ -211,7 +211,7 @@ def test_a_folder_of_another_experiment_holds_no_benchmark(tmp_path):
     RunFolder.open(tmp_path, {}, "locate").close()
     with pytest.raises(RunFolderError, match="holds a run of `taskpoint locate`"):
         view_of_folder(tmp_path, "bench")
-    subject = Measured(random_decoder("llama:2x16"), "tiny")
+    subject = Subject(random_decoder("llama:2x16"), "tiny")
     config = experiment.start(subject, BenchConfig(cuts=(1,), context=(8,), batch=(1,))).manifest
     with (
         RunFolder.open(tmp_path / "empty", config, "bench", LAYOUT),
@@ -248,7 +248,7 @@ def test_settings_out_of_range_are_refused(changes, words):
     ],
 )
 def test_what_the_model_cannot_do_is_refused_before_anything_is_written(changes, words, tmp_path):
-    subject = Measured.of(tp.load())
+    subject = Subject.of(tp.load())
     with pytest.raises(SettingError, match=words):
         experiment.run(subject, dataclasses.replace(ONE, **changes), tmp_path / "run", clock=Clock())
     assert not (tmp_path / "run").exists()
@@ -256,13 +256,25 @@ def test_what_the_model_cannot_do_is_refused_before_anything_is_written(changes,
 
 def test_the_last_position_of_a_model_can_be_used():
     longest = dataclasses.replace(ONE, context=(1016,))
-    assert fitted(Measured.of(tp.load()), longest).context == (1016,)
+    assert fitted(Subject.of(tp.load()), longest).context == (1016,)
 
 
 def test_cuts_and_contexts_that_nobody_named_suit_the_model():
-    chosen = fitted(Measured.of(tp.load()), BenchConfig())
+    chosen = fitted(Subject.of(tp.load()), BenchConfig())
     assert chosen.cuts == (3, 6, 9, 12)
     assert chosen.context == (128, 512)
+
+
+@pytest.mark.parametrize(("query", "contexts"), [(508, (128, 512)), (509, (128,))])
+def test_a_context_that_nobody_named_may_reach_the_last_position(query, contexts):
+    assert fitted(Subject.of(tp.load()), BenchConfig(query=query, new=4)).context == contexts
+
+
+def test_a_run_of_more_passes_than_a_day_holds_is_refused(subject):
+    most = dataclasses.replace(ONE, rounds=1_000_000 // 3 - 2)  # three competitors
+    assert fitted(subject, most) == most
+    with pytest.raises(SettingError, match="1000002 passes; expected at most 1000000: give fewer --rounds"):
+        fitted(subject, dataclasses.replace(most, rounds=most.rounds + 1))
 
 
 def test_results_name_neither_the_machine_nor_a_place_on_it(tmp_path):
@@ -284,7 +296,7 @@ def test_results_name_neither_the_machine_nor_a_place_on_it(tmp_path):
 
 
 def test_a_plain_model_is_called_by_its_class(subject):
-    assert Measured.of(subject.model).name == "LlamaForCausalLM"
+    assert Subject.of(subject.model).name == "LlamaForCausalLM"
 
 
 def test_a_family_that_cannot_be_counted_is_measured_all_the_same(subject, monkeypatch):
@@ -313,6 +325,6 @@ def test_a_model_that_peft_wraps_is_a_subject_and_a_word_list_is_none():
     from peft import LoraConfig, get_peft_model
 
     model = get_peft_model(random_decoder("llama:2x16"), LoraConfig(target_modules=["q_proj"]))
-    assert Measured.of(model).name == type(model).__name__
+    assert Subject.of(model).name == type(model).__name__
     with pytest.raises(SettingError, match="expected a model from taskpoint"):
-        Measured.of(["lexicon"])
+        Subject.of(["lexicon"])

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -170,6 +173,14 @@ def test_files_that_are_no_compiled_prompts_are_refused(lm: LanguageModel, tmp_p
     assert "no compiled prompt" in refusal(DataError, text, lm)
     assert "is a directory" in refusal(DataError, tmp_path, lm)
     assert "no file" in refusal(DataError, tmp_path / "absent.safetensors", lm)
+
+
+def test_a_pipe_is_no_compiled_prompt_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    code = "import sys; from pathlib import Path; from taskpoint.compiled.mark import is_compiled as known; "
+    code += "print(known(Path(sys.argv[1])))"
+    command = [sys.executable, "-c", code, str(tmp_path / "pipe")]
+    assert subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout == "False\n"
 
 
 def test_nothing_but_a_compiled_prompt_is_written_over(

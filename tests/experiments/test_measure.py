@@ -116,3 +116,22 @@ def test_rank_is_the_worst_one_of_the_tokens_of_the_reference(lm: LanguageModel)
             logits = lm.model(torch.from_numpy(prompt.ids)[None]).logits[0, prompt.prompt_length - 1 : -1]
         answer = torch.from_numpy(prompt.ids[prompt.prompt_length :])
         assert rank == max(int((each > each[token]).sum()) for each, token in zip(logits, answer, strict=True))
+
+
+def test_a_context_of_which_other_tokens_are_hidden_is_read_anew(lm: LanguageModel) -> None:
+    given, cuts = prompts(lm, "lexicon:plural", 12), range(13)
+    examples, query = hidden(given), [parse_selector("query").mask(prompt) for prompt in given]
+    asked = Measure(lm, QA, 4)
+    before = asked.answers(given, examples, cuts)
+    found = asked.answers(given, query, cuts)
+    assert found == Measure(lm, QA, 4).answers(given, query, cuts)
+    assert found != before
+
+
+def test_few_contexts_are_held(lm: LanguageModel) -> None:
+    task, asked = tp.task("lexicon:plural"), Measure(lm, QA, 1)
+    for seed in range(measure._MOST_CONTEXTS + 2):
+        contents = [task.content(item, 2, seed, instruction=False) for item in task.items(12)]
+        given = encode_many(lm.tokenizer, QA, contents)
+        asked.answers(given, hidden(given), range(13))
+        assert 1 <= len(asked._contexts) <= measure._MOST_CONTEXTS

@@ -63,30 +63,37 @@ def test_its_verb_comes_from_its_settings(house: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_it_runs_continues_and_reports(house: Path, tmp_path: Path) -> None:
-    done = called(house, tmp_path, *ASKED)
-    assert done.returncode == 0, done.stderr
-    assert "of the answers are the same at r = 0" in done.stdout
-    assert {path.name for path in (tmp_path / "run").iterdir()} >= {"config.json", "report.html", "figure.pdf"}
-    parts = sorted((tmp_path / "run" / "rows").iterdir())
+@pytest.fixture(scope="module")
+def done(house: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """Where it ran, and what it said."""
+    place = tmp_path_factory.mktemp("place")
+    return place, called(house, place, *ASKED)
+
+
+def test_it_runs_continues_and_reports(house: Path, done: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    place, first = done
+    assert first.returncode == 0, first.stderr
+    assert "of the answers are the same at r = 0" in first.stdout
+    assert {path.name for path in (place / "run").iterdir()} >= {"config.json", "report.html", "figure.pdf"}
+    parts = sorted((place / "run" / "rows").iterdir())
     assert len(parts) == tp.load().num_layers + 1
     whole = {part.name: part.read_bytes() for part in parts}
     parts[3].unlink()  # as if it had been killed before
-    again = called(house, tmp_path, *ASKED)
-    assert again.stdout == done.stdout
+    again = called(house, place, *ASKED)
+    assert again.stdout == first.stdout
     assert {part.name: part.read_bytes() for part in parts} == whole
-    assert called(house, tmp_path, "report", "run").stdout == done.stdout
-    other = called(house, tmp_path, *ASKED[:-4], "--shots", "3", "--out", "run")
+    assert called(house, place, "report", "run").stdout == first.stdout
+    other = called(house, place, *ASKED[:-4], "--shots", "3", "--out", "run")
     assert "holds a run with other settings" in other.stderr
 
 
-def test_its_rows_say_what_two_runs_of_the_model_say(house: Path, tmp_path: Path) -> None:
+def test_its_rows_say_what_two_runs_of_the_model_say(done: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     """Against `locate`, which asks for all cuts in one sweep."""
-    assert called(house, tmp_path, *ASKED).returncode == 0
-    frame = pd.concat(map(pd.read_parquet, (tmp_path / "run" / "rows").iterdir()))
+    frame = pd.concat(map(pd.read_parquet, (done[0] / "run" / "rows").iterdir()))
     found = frame.groupby("cut")["same"].mean()
     located = tp.locate(
         tp.load(), tp.task("lexicon:plural"), shots=2, seeds=1, items=9, controls=False, max_new_tokens=16
     ).rows
     texts = located.pivot(index="cut", columns="item", values="text")
-    pd.testing.assert_series_equal(found, texts.eq(texts.iloc[-1]).mean(axis=1).astype(float), check_names=False)
+    shares = texts.eq(texts.iloc[-1]).mean(axis=1).astype(float)
+    pd.testing.assert_series_equal(found, shares, check_names=False)

@@ -86,6 +86,7 @@ def test_a_map_has_a_value_or_none_for_each_place_and_at_least_one_value() -> No
 
 def test_a_picture_is_a_png_or_an_svg() -> None:
     assert (Picture("a", SVG).kind, Picture("a", PNG).kind) == ("image/svg+xml", "image/png")
+    assert Picture("a", b"<?xml version='1.0'?>\n<!-- drawn by hand -->\n" + SVG).kind == "image/svg+xml"
     with pytest.raises(SettingError, match="picture 'a' starts with b'GIF89a', expected PNG or SVG"):
         Picture("a", b"GIF89a")
     with pytest.raises(SettingError, match="pictures 'x' are none"):
@@ -95,6 +96,13 @@ def test_a_picture_is_a_png_or_an_svg() -> None:
 def test_a_report_has_a_block() -> None:
     with pytest.raises(SettingError, match="report 'x' has 0 blocks"):
         Report("x", ())
+
+
+def test_a_report_draws_its_own_figures_or_else_the_drawings_among_its_blocks() -> None:
+    blocks = table(), curves(), heat_map()
+    assert Report("x", blocks).drawn == blocks[1:]
+    assert Report("x", blocks, (curves("other"),)).drawn == (curves("other"),)
+    assert Report("x", blocks[:1]).drawn == ()
 
 
 def test_blocks_know_nothing_of_how_they_are_shown() -> None:

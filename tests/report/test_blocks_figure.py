@@ -58,6 +58,11 @@ def test_bars_of_equal_curves_stand_beside_each_other() -> None:
     assert bars[0] == [[-0.05, 0.0], [-0.05, 0.2]]
 
 
+def test_the_axis_has_numbers_where_they_are_asked_for() -> None:
+    axes = figure([dataclasses.replace(curves(), ticks=(0.0, 0.5, 2.0), strip=None)]).axes[-2]
+    assert axes.get_xticks().tolist() == [0.0, 0.5, 2.0]
+
+
 def test_a_strip_without_points_says_so() -> None:
     block = curves()
     assert block.strip is not None
@@ -97,6 +102,12 @@ def test_a_wide_map_and_one_of_a_single_number_can_be_drawn(tmp_path: Path) -> N
         warnings.simplefilter("error")
         for block in (wide, same):
             assert save_figure([block], tmp_path / "map.png").stat().st_size > 0
+
+
+@pytest.mark.parametrize(("columns", "numbers"), [(14, 14), (15, 0)])
+def test_a_map_has_numbers_in_its_cells_as_long_as_they_fit(columns: int, numbers: int) -> None:
+    block = HeatMap("fits", ("row",), tuple(map(str, range(columns))), ((0.5,) * columns,))
+    assert len(figure([block]).axes[0].texts) == numbers
 
 
 def test_several_blocks_stand_below_one_another_and_others_are_left_out() -> None:

@@ -48,6 +48,23 @@ def test_an_empty_line_stands_between_blocks_but_not_after_a_close_one() -> None
     assert plain_text([apart, apart]).splitlines() == [*body, "", *body]
 
 
+def test_a_column_breaks_its_heading_where_a_terminal_leaves_it_less_room() -> None:
+    block = Table("t", (Column("score kept", most=22, most_on_terminal=5),), (("1",),))
+    assert [line.strip() for line in fancy((block,)).splitlines()[2:4]] == ["score", "kept"]
+    assert rows(plain_text([block])) == [["score kept"], ["1"]]
+    block = Table("t", (Column("score kept", most=5),), (("1",),))
+    assert [line.strip() for line in fancy((block,)).splitlines()[2:4]] == ["score", "kept"]
+    assert rows(plain_text([block])) == [["score"], ["kept"], ["1"]]
+
+
+def test_a_narrow_table_has_smaller_gaps_on_a_terminal_alone() -> None:
+    wide = Table("t", (Column("a"), Column("b"), Column("c")), (("1", "2", "3"),))
+    narrow = dataclasses.replace(wide, narrow=True)
+    assert "1   2   3" in fancy((wide,))
+    assert "1  2  3" in fancy((narrow,))
+    assert plain_text([narrow]) == plain_text([wide])
+
+
 def test_curves_are_shown_as_their_numbers() -> None:
     text = plain_text([curves()])
     assert text.startswith("cost, cost\n")
@@ -62,6 +79,13 @@ def test_curves_are_shown_as_their_numbers() -> None:
         ["1", "100 %"],
     ]
     assert "< marks the best cost" in text
+
+
+def test_a_ring_is_marked_where_no_interval_is_known_too() -> None:
+    block = curves()
+    first = dataclasses.replace(block.rows[0].panels[0][0], low=None, high=None)
+    text = plain_text([dataclasses.replace(block, rows=(dataclasses.replace(block.rows[0], panels=((first,),)),))])
+    assert [row[1].split() for row in rows(text)[1:]] == [["0.10"], ["0.50", "<"], ["0.90"]]
 
 
 def test_panels_side_by_side_are_tables_below_one_another() -> None:

@@ -4,6 +4,7 @@ import dataclasses
 import io
 import re
 
+import pytest
 from rich.console import Console
 
 from taskpoint.experiments.locate.blocks import blocks
@@ -110,6 +111,17 @@ def test_every_direction_has_a_line_under_each_condition(translations: LocateVie
     assert rows[0] == ["eng-fra", "3.3", "38.2", "4.5", "4 (3-5)", "8 %, 99 %"]
     assert rows[15][4] == "undefined"
     assert sum(line.startswith("by direction: ") for line in lines) == 2
+
+
+@pytest.mark.parametrize(("conditions", "note"), [(3, ""), (4, "The parts of 1 more conditions are in the report.\n")])
+def test_the_parts_of_three_conditions_are_shown_and_a_note_stands_right_below(
+    translations: LocateView, conditions: int, note: str
+) -> None:
+    view = dataclasses.replace(translations, conditions=translations.conditions[:1] * conditions, answers=())
+    text = plain_text(view)
+    assert text.count("by direction: ") == 3
+    last = text[text.rindex("by direction: ") :].partition("controls and what")[0]
+    assert last.endswith(f"-+\n{note}\n")
 
 
 def test_parts_without_languages_are_sub_tasks(translations: LocateView) -> None:

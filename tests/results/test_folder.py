@@ -323,6 +323,15 @@ def test_settings_that_json_cannot_hold_are_refused_and_paths_are_text(tmp_path)
         assert folder.manifest.config == {"data": "words.json"}
 
 
+def test_a_set_is_kept_in_one_order_so_that_the_run_can_be_continued(tmp_path):
+    letters = "hgfedcba"
+    with RunFolder.open(tmp_path, {"letters": set(letters), "layers": frozenset({10, 9, 1})}) as folder:
+        assert folder.manifest.config == {"letters": sorted(letters), "layers": [1, 9, 10]}
+    RunFolder.open(tmp_path, {"letters": frozenset(letters), "layers": (1, 9, 10)}).close()
+    with pytest.raises(SettingError, match="holds what JSON cannot"):
+        RunFolder.open(tmp_path / "new", {"mixed": {1, "a"}})
+
+
 def test_versions_are_those_that_made_the_rows(tmp_path, monkeypatch):
     def here(**versions):
         monkeypatch.setattr(folder_module, "library_versions", lambda: {"python": "3.11.7", **versions})

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, make_dataclass
 
 import pytest
 
@@ -35,6 +35,20 @@ def test_a_folder_read_as_another_kind_is_refused(tmp_path):
         folder.write("one", [Weight("dog", 20.5)])
     with pytest.raises(RunFolderError, match="has other columns"):
         RunFolder.read(tmp_path, ITEMS).frame()
+
+
+def test_a_folder_can_be_seen_with_another_layout_and_stays_as_it_was(tmp_path):
+    with RunFolder.open(tmp_path, {}, "weights", WEIGHTS) as folder:
+        folder.write("one", [Weight("dog", 20.5)])
+    unknown = RunFolder.read(tmp_path)
+    assert unknown.of(WEIGHTS).frame()["name"].tolist() == ["dog"]
+    with pytest.raises(RunFolderError, match="has other columns"):
+        unknown.frame()
+
+
+def test_types_that_were_not_read_as_text_make_the_same_columns():
+    fields = [("name", str), ("kilograms", float), ("legs", int | None, None)]
+    assert Layout(make_dataclass("Weighed", fields), ("name",)).schema == WEIGHTS.schema
 
 
 def test_a_row_of_another_kind_is_refused(tmp_path):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from taskpoint.configuration import settings_of
-from taskpoint.experiments.subjects import OneModel
+from taskpoint.experiments.subjects import ModelOptions
 from taskpoint.settings import place
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ OutOption = Annotated[
     Path | None,
     path_option("--out", help="Folder to write to, or to continue. (default: runs/...)"),
 ]
-DeviceOption = Annotated[str | None, typer.Option(help=settings_of(OneModel)["device"].help)]
+DeviceOption = Annotated[str | None, typer.Option(help=settings_of(ModelOptions)["device"].help)]
 
 
 def console(*, stderr: bool = False) -> Console:

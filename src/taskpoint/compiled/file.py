@@ -126,7 +126,7 @@ def write_compiled(file: CompiledFile, path: Path) -> None:
 
 def check_target(path: Path) -> None:
     """Refuses, with a DataError, to write over anything but a compiled prompt."""
-    if path.exists() and not (path.is_file() and is_compiled(path)):
+    if path.exists() and not is_compiled(path):
         raise DataError(f"{str(path)!r} is there already and is no compiled prompt; give another file")
 
 

@@ -55,7 +55,10 @@ class Work(ABC, Generic[CellT]):
 
     @abstractmethod
     def groups(self, rows: Callable[[], pd.DataFrame]) -> Iterator[Sequence[CellT]]:
-        """The cells, in groups: the next is asked for when one is done, and may depend on the rows so far."""
+        """The cells, in groups: the next is asked for when one is done, and may depend on the rows so far.
+
+        Where a run continues, `rows` gives those of later groups too: a group has to depend on earlier ones alone.
+        """
 
     @abstractmethod
     def cell(self, key: str) -> CellT:
@@ -74,7 +77,7 @@ class Work(ABC, Generic[CellT]):
         return 1
 
 
-class Subject(Configuration):
+class SubjectOptions(Configuration):
     """The options that say what a run is about; `load` gives it."""
 
     def load(self) -> Any:
@@ -86,7 +89,7 @@ class Subject(Configuration):
 class Config(Protocol):
     """`config.py`; needs no torch."""
 
-    SUBJECT: type[Subject]
+    SUBJECT: type[SubjectOptions]
     CONFIG: type[Configuration]
 
 

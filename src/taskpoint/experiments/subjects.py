@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskpoint.configuration import setting, unchecked
-from taskpoint.experiments.contract import Subject
+from taskpoint.experiments.contract import SubjectOptions
 
 if TYPE_CHECKING:
     from taskpoint.models.loading import LanguageModel
@@ -22,8 +22,8 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class OneModel(Subject):
-    """The options that name a model and say how it is loaded."""
+class ModelOptions(SubjectOptions):
+    """The options that name a model."""
 
     model: str | None = setting(
         None, "Bundled model, folder or hub id. (default: a bundled one)", unchecked, argument=True
@@ -32,9 +32,16 @@ class OneModel(Subject):
     device: str | None = setting(None, "Device, such as cpu or cuda:0. (default: cpu)", unchecked)
     revision: str | None = setting(None, "Revision of a hub model.", unchecked)
 
+    def load_model(self, default: str | None = None) -> LanguageModel:
+        """The model, or the default one; errors as `taskpoint.load`."""
+        from taskpoint.models.loading import load
+
+        name = default if self.model is None else self.model
+        return load(name, dtype=self.dtype, device=self.device, revision=self.revision)
+
 
 @dataclass(frozen=True)
-class ModelAndTask(OneModel):
+class ModelAndTask(ModelOptions):
     """The options that name a model and a task."""
 
     task: str | None = setting(None, "Task; `taskpoint tasks` lists them. (default: what the model learnt)", unchecked)
@@ -50,10 +57,8 @@ class ModelAndTask(OneModel):
     def load(self) -> Asked:
         """The model and the task; errors as `taskpoint.load` and `taskpoint.task`."""
         from taskpoint.models.bundled import model_for, task_for
-        from taskpoint.models.loading import load
         from taskpoint.tasks.registry import task
 
         name = task_for(self.model) if self.task is None else self.task
         asked = task(name, instruction=self.task_instruction, metric=self.metric)
-        model = model_for(name) if self.model is None else self.model
-        return Asked(load(model, dtype=self.dtype, device=self.device, revision=self.revision), asked)
+        return Asked(self.load_model(model_for(name)), asked)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from taskpoint.configuration import Configuration, Option, optional, setting, unchecked
 from taskpoint.errors import SettingError
-from taskpoint.experiments.subjects import OneModel
+from taskpoint.experiments.subjects import ModelOptions
 from taskpoint.settings import each_from, from_to, shown, whole, wholes
 
 if TYPE_CHECKING:
-    from taskpoint.experiments.bench.subject import Measured
+    from taskpoint.experiments.bench.subject import Subject
 
 CONTEXTS = (128, 512, 2048)
 """Context lengths when the user names none; those that the model has positions for."""
@@ -60,6 +61,10 @@ def _numbers(option: str, text: str) -> tuple[int, ...]:
         raise SettingError(f"{option} is {shown(text)}; expected numbers such as 128,512") from None
 
 
+def _joined(option: str) -> Callable[[tuple[Any, ...]], list[str]]:
+    return lambda values: [option, ",".join(map(str, values))]
+
+
 @dataclass(frozen=True)
 class BenchConfig(Configuration):
     """Everything that decides what is measured beside the model and the machine."""
@@ -70,6 +75,7 @@ class BenchConfig(Configuration):
         optional(_cuts),
         options={"cuts": Option(str | None)},
         read=_typed_cuts,
+        words=_joined("--cuts"),
     )
     context: tuple[int, ...] | None = setting(
         None,
@@ -77,6 +83,7 @@ class BenchConfig(Configuration):
         optional(each_from(1)),
         options={"context": Option(str | None)},
         read=lambda context: None if context is None else _numbers("--context", context),
+        words=_joined("--context"),
     )
     query: int = setting(32, "Kept tokens after them.", from_to(1))
     batch: tuple[int, ...] = setting(
@@ -85,6 +92,7 @@ class BenchConfig(Configuration):
         each_from(1),
         options={"batch": Option(str, default="1,8")},
         read=lambda batch: _numbers("--batch", batch),
+        words=_joined("--batch"),
     )
     new: int = setting(16, "Decoded tokens.", from_to(1))
     rounds: int = setting(5, "How often every competitor runs; a ratio is taken within each round.", from_to(1))
@@ -111,7 +119,7 @@ class BenchFacts:
 
 
 @dataclass(frozen=True)
-class ModelOrShape(OneModel):
+class ModelOrShape(ModelOptions):
     """The options that name a model, or the shape of one."""
 
     shape: str | None = setting(
@@ -120,17 +128,16 @@ class ModelOrShape(OneModel):
         unchecked,
     )
 
-    def load(self) -> Measured:
+    def load(self) -> Subject:
         """The model; errors as `taskpoint.load`."""
-        from taskpoint.experiments.bench.subject import Measured
-        from taskpoint.models.loading import load
+        from taskpoint.experiments.bench.subject import Subject
         from taskpoint.models.random_weights import random_decoder
 
         if self.shape is None:
-            return Measured.of(load(self.model, dtype=self.dtype, device=self.device, revision=self.revision))
+            return Subject.of(self.load_model())
         if self.model is not None:
             raise SettingError(f"a model ({self.model}) and --shape {self.shape}; give one of the two")
-        return Measured(random_decoder(self.shape, dtype=self.dtype, device=self.device), self.shape)
+        return Subject(random_decoder(self.shape, dtype=self.dtype, device=self.device), self.shape)
 
 
 SUBJECT, CONFIG = ModelOrShape, BenchConfig

@@ -7,13 +7,13 @@ from typing import Any
 
 from taskpoint.errors import SettingError
 from taskpoint.experiments.bench.config import CONTEXTS, MOST_PASSES, BenchConfig, cut_of
-from taskpoint.experiments.bench.subject import Measured
+from taskpoint.experiments.bench.subject import Subject
 from taskpoint.models.anatomy import anatomy
 from taskpoint.models.device import free_bytes
 from taskpoint.settings import shown
 
 
-def fitted(subject: Measured, config: BenchConfig) -> BenchConfig:
+def fitted(subject: Subject, config: BenchConfig) -> BenchConfig:
     """The configuration with cuts and contexts that suit the model.
 
     Raises:
@@ -42,7 +42,7 @@ def fitted(subject: Measured, config: BenchConfig) -> BenchConfig:
     return settings
 
 
-def _check_cost(subject: Measured, settings: BenchConfig) -> None:
+def _check_cost(subject: Subject, settings: BenchConfig) -> None:
     """Refuses what would run for days or what no memory holds, before anything starts."""
     cells = len(settings.batch) * len(settings.context or ())
     passes = cells * (1 + len(settings.cuts or ())) * (settings.rounds + 2)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -23,7 +22,7 @@ from taskpoint.experiments.bench.findings import BenchView
 from taskpoint.experiments.bench.fitting import fitted
 from taskpoint.experiments.bench.passes import Clock, Passes
 from taskpoint.experiments.bench.rows import CUT, DENSE, BenchRow
-from taskpoint.experiments.bench.subject import Measured, facts
+from taskpoint.experiments.bench.subject import Subject, facts
 from taskpoint.experiments.contract import Step, Work
 from taskpoint.experiments.registry import EXPERIMENTS
 from taskpoint.models.anatomy import anatomy
@@ -102,12 +101,12 @@ def bench(  # noqa: D417  # settings are told by `described`
         RunFolderError: `out` holds a run of another configuration.
     """
     config = BenchConfig.of(cuts=cuts, context=context, query=query, batch=batch, new=new, rounds=rounds)
-    subject = Measured.of(load(model) if isinstance(model, str | os.PathLike) else model)
+    subject = Subject.of(load(model) if isinstance(model, str | os.PathLike) else model)
     return run(subject, config, None if out is None else place("out", out), progress)
 
 
 def run(
-    subject: Measured,
+    subject: Subject,
     config: BenchConfig,
     out: str | Path | None = None,
     progress: Progress | None = None,
@@ -119,7 +118,7 @@ def run(
     return BenchResult(found.rows, found.view, found.folder)
 
 
-def start(subject: Measured, config: BenchConfig) -> Bench:
+def start(subject: Subject, config: BenchConfig) -> Bench:
     """The run of a model; errors as `bench`."""
     return Bench(subject, config)
 
@@ -140,11 +139,12 @@ class Pair:
 class Bench(Work[Pair]):
     """What `bench` measures: competitors in turn, round by round."""
 
-    def __init__(self, subject: Measured, config: BenchConfig, clock: Clock = time.perf_counter) -> None:
+    def __init__(self, subject: Subject, config: BenchConfig, clock: Clock = time.perf_counter) -> None:
         self.config = fitted(subject, config)
         self._subject, self._clock = subject, clock
         self._layers = anatomy(subject.model).num_layers
         self._competitors: tuple[int | None, ...] = (None, *map(int, self.config.cuts or ()))
+        self._pairs = [Pair(*pair) for pair in itertools.product(self.config.batch, self.config.context or ())]
         self.name = "".join(c if c.isalnum() or c in "._=" else "-" for c in subject.name)
         self.manifest = {**facts(subject), **asdict(self.config)}
 
@@ -154,16 +154,15 @@ class Bench(Work[Pair]):
         check_finite(self._subject.model)
 
     def groups(self, rows: Callable[[], pd.DataFrame]) -> Iterator[Sequence[Pair]]:
-        """All pairs in one group."""
-        yield [Pair(*pair) for pair in itertools.product(self.config.batch, self.config.context or ())]
+        """All pairs at once."""
+        yield self._pairs
 
     def cell(self, key: str) -> Pair:
-        """The pair of this key; errors as `Work.cell`."""
-        form = re.fullmatch(r"batch=(\d+) context=(\d+)", key)
-        pair = Pair(*map(int, form.groups())) if form else None
-        if pair is None or pair.batch not in self.config.batch or pair.context not in (self.config.context or ()):
-            raise SettingError(f"{shown(key)} is no cell of this run; expected a key such as 'batch=1 context=128'")
-        return pair
+        """The pair of this key."""
+        for pair in self._pairs:
+            if pair.key == key:
+                return pair
+        raise SettingError(f"{shown(key)} is no cell of this run; expected a key such as {self._pairs[0].key!r}")
 
     def steps(self, cell: Pair) -> int:
         """Passes: one to warm up, one to weigh memory, and the rounds, of every competitor."""

@@ -19,7 +19,7 @@ from taskpoint.settings import shown
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class Subject:
     """A model to measure, and what it is called.
 
     Attributes:
@@ -33,7 +33,7 @@ class Measured:
     revision: str | None = None
 
     @classmethod
-    def of(cls, model: Any) -> Measured:
+    def of(cls, model: Any) -> Subject:
         """A model with its name; that of a folder is its last part, for results do not tell where it lies."""
         if not isinstance(model, LanguageModel | torch.nn.Module):
             raise SettingError(f"model is {shown(model)}; expected a model from taskpoint.load or of transformers")
@@ -43,7 +43,7 @@ class Measured:
         return cls(model.model, folder.name if folder.is_dir() else model.name, model.revision)
 
 
-def facts(subject: Measured) -> Mapping[str, object]:
+def facts(subject: Subject) -> Mapping[str, object]:
     """What beside the settings decides the rows: the machine too, because ratios hold for one machine."""
     model: Any = subject.model
     try:

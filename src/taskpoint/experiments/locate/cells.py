@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from taskpoint.asking.condition import EARLY_EXIT, SHUFFLED, ZERO_SHOT, Condition, named
-from taskpoint.errors import SettingError
 from taskpoint.results.rows import cell_key
-from taskpoint.settings import shown
 from taskpoint.tasks.base import Item
-
-Kind = Literal["cut", "zero-shot", "shuffled answers", "early exit"]
-"""A point of the curve, or one of the controls."""
-
-_KEY = re.compile(r"(?P<name>.+) shots=(?P<shots>\d+) seed=(?P<seed>\d+) part=(?P<part>\d+) cuts=(?P<cuts>\d+(,\d+)*)")
 
 
 @dataclass(frozen=True)
@@ -24,6 +16,7 @@ class Cell:
     """Some items under one setting.
 
     Attributes:
+        kind: "cut" for a point of the curve, otherwise the control.
         condition: what is hidden; for controls only whether there is an instruction counts.
         shots: examples in the prompt.
         seed: draw of the examples.
@@ -31,7 +24,7 @@ class Cell:
         cuts: the cuts to measure, ascending.
     """
 
-    kind: Kind
+    kind: Literal["cut", "zero-shot", "shuffled answers", "early exit"]
     condition: Condition
     shots: int
     seed: int
@@ -70,23 +63,6 @@ class Grid:
     blocks: tuple[tuple[Item, ...], ...]
     layers: int
     shuffled: tuple[int, ...]
-
-    def cell(self, key: str) -> Cell:
-        """The cell of this key; a SettingError where there is none."""
-        form = _KEY.fullmatch(key)
-        kinds: dict[str, tuple[Kind, Condition]] = {one.name: ("cut", one) for one in self.conditions}
-        kinds |= {cell.name: (cell.kind, cell.condition) for cell in self.control_cells()}
-        if form is None or form["name"] not in kinds:
-            raise SettingError(f"{shown(key)} is no cell of this run; expected a key such as {self._some_key()!r}")
-        kind, condition = kinds[form["name"]]
-        shots, seed, part = (int(form[name]) for name in ("shots", "seed", "part"))
-        if shots not in (0, *self.shots) or seed >= self.seeds or part >= len(self.blocks):
-            raise SettingError(f"{shown(key)} is no cell of this run; expected a key such as {self._some_key()!r}")
-        cuts = tuple(map(int, form["cuts"].split(",")))
-        return Cell(kind, condition, shots, seed, part, self.blocks[part], cuts)
-
-    def _some_key(self) -> str:
-        return next(self.curve_cells(*next(self.curves()), (self.layers,))).key
 
     def curves(self) -> Iterator[tuple[Condition, int]]:
         """Every condition with every number of shots."""

@@ -20,7 +20,6 @@ class LocateResult:
     Attributes:
         rows: one row per item under one setting (results.rows.Row); controls are conditions of their own.
         view: curves with intervals, points, controls, savings and answers, as reports show them.
-        folder: where the rows are; None when they were not kept.
     """
 
     rows: pd.DataFrame

@@ -134,7 +134,7 @@ class Locate(Work[Cell]):
 
     def groups(self, rows: Callable[[], pd.DataFrame]) -> Iterator[Sequence[Cell]]:
         """Curves, then controls; where cuts are bisected controls come first, then what each step asks for."""
-        controls = list(self._grid.control_cells()) if self.config.controls else []
+        controls = list(self._controls())
         if self._cuts is not None:
             curves = [cell for curve in self._grid.curves() for cell in self._grid.curve_cells(*curve, self._cuts)]
             yield curves + controls
@@ -158,8 +158,24 @@ class Locate(Work[Cell]):
             missing, holding = (missing, middle) if holds else (middle, holding)
 
     def cell(self, key: str) -> Cell:
-        """The cell of this key; errors as `Work.cell`."""
-        return self._grid.cell(key)
+        """The cell of this key."""
+        cells = list(self._possible())
+        for cell in cells:
+            if cell.key == key:
+                return cell
+        raise SettingError(f"{shown(key)} is no cell of this run; expected a key such as {cells[0].key!r}")
+
+    def _possible(self) -> Iterator[Cell]:
+        """Every cell that the run may ask for; a bisection asks for some of them."""
+        layers = self._grid.layers
+        cuts = [(0, layers), *((cut,) for cut in range(1, layers))] if self._cuts is None else [self._cuts]
+        for curve in self._grid.curves():
+            for some in cuts:
+                yield from self._grid.curve_cells(*curve, some)
+        yield from self._controls()
+
+    def _controls(self) -> Iterator[Cell]:
+        yield from self._grid.control_cells() if self.config.controls else ()
 
     def rows(self, cell: Cell, step: Step) -> list[Row]:
         """Asks the model the items of a cell under each of its cuts.
