@@ -8,7 +8,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from taskpoint.models.bundled import bundled_models, model_for, task_for
+from taskpoint.asking.learnt import model_for, task_for
+from taskpoint.models.bundled import bundled_models
 from taskpoint.models.loading import LanguageModel, load
 from taskpoint.pretrain.translations import mean_bleu, translation_scores
 from taskpoint.prompts.template import template

@@ -61,10 +61,10 @@ def compile_(
     if from_run is None and task is None:
         raise SettingError("compile --after LAYER needs --task; `taskpoint tasks` lists them")
     from taskpoint.asking.condition import Condition
+    from taskpoint.asking.learnt import model_for
     from taskpoint.compiled.compile import compile_prompt
     from taskpoint.compiled.file import check_target
     from taskpoint.experiments.locate.recognised import recognised
-    from taskpoint.models.bundled import model_for
     from taskpoint.models.loading import load
     from taskpoint.tasks.registry import task as task_of
 

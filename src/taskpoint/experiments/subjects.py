@@ -56,7 +56,7 @@ class ModelAndTask(ModelOptions):
 
     def load(self) -> Asked:
         """The model and the task; errors as `taskpoint.load` and `taskpoint.task`."""
-        from taskpoint.models.bundled import model_for, task_for
+        from taskpoint.asking.learnt import model_for, task_for
         from taskpoint.tasks.registry import task
 
         name = task_for(self.model) if self.task is None else self.task

@@ -16,13 +16,13 @@ from taskpoint.analysis.recognition import CurvePoint, RecognitionPoint, curve, 
 from taskpoint.analysis.savings import saving
 from taskpoint.analysis.shape import ModelShape
 from taskpoint.asking.condition import EARLY_EXIT, SHUFFLED, ZERO_SHOT, Condition, named
+from taskpoint.asking.learnt import model_for
 from taskpoint.asking.scores import CurveScores, curve_scores, language_scores
 from taskpoint.errors import RunFolderError
 from taskpoint.experiments.locate.blocks import report_of as report_of
 from taskpoint.experiments.locate.config import LocateConfig, LocateFacts
 from taskpoint.experiments.locate.findings import AnswerView, ConditionView, ControlScore, LocateView, PartView
 from taskpoint.experiments.stored import damaged, read_back, read_shape
-from taskpoint.models.bundled import model_for
 from taskpoint.results.folder import RunFolder
 from taskpoint.results.rows import ITEMS
 
