@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 import taskpoint as tp
+from stored_runs import view_of_folder
 from taskpoint.asking.condition import Condition
 from taskpoint.cli import main
 from taskpoint.compiled.file import read_compiled
 from taskpoint.experiments.locate.recognised import Recognised, recognised
-from taskpoint.experiments.runs import view_of_folder
 from taskpoint.results import folder as folder_module
 from taskpoint.results.folder import RunFolder
 

@@ -23,8 +23,7 @@ class Option:
 
     Attributes:
         kind: type of what is typed, as typer knows it; a list may be given more than once.
-        help: one or two short sentences; empty for that of the setting.
-        default: the value when the option is not given.
+        help: one or two short sentences; empty for those of the setting that it gives.
         argument: given by its place and not by its name.
     """
 
@@ -39,8 +38,6 @@ class Setting:
     """What is known of a field beside its type and default.
 
     Attributes:
-        help: what it means.
-        check: see `Check`.
         argument: given by its place on the command line.
         options: the options of the command line that give it, by name; None for one that the field's type decides.
         read: from the values of these options to the setting.
@@ -59,8 +56,8 @@ def setting(default: Any, help: str, check: Check, **more: Any) -> Any:
     """A field of a configuration.
 
     Args:
-        default: its default; a function without arguments makes one anew.
-        help: see `Setting`, as for all others.
+        default: its default, or a function without arguments that makes one.
+        help: what it means.
         check: see `Check`.
         more: other attributes of `Setting`.
     """
@@ -164,7 +161,7 @@ def table(*kinds: type[Configuration]) -> str:
 def _plain(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return str(getattr(value, "value", value))
+    return str(value)
 
 
 def optional(check: Check) -> Check:
@@ -173,5 +170,5 @@ def optional(check: Check) -> Check:
 
 
 def unchecked(name: str, value: Any) -> Any:
-    """The check of what is checked where it is used: names of models and tasks, say."""
+    """The check of what is only checked where it is used, such as the name of a model."""
     return value

@@ -17,6 +17,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import taskpoint as tp
+from stored_runs import view_of_folder
 from taskpoint.analysis.shape import ModelShape
 from taskpoint.engine.cut import cut_context
 from taskpoint.errors import ModelError, RunFolderError, SettingError
@@ -26,7 +27,6 @@ from taskpoint.experiments.bench.fitting import fitted
 from taskpoint.experiments.bench.passes import Passes
 from taskpoint.experiments.bench.rows import LAYOUT
 from taskpoint.experiments.bench.subject import Subject
-from taskpoint.experiments.runs import view_of_folder
 from taskpoint.models.library import cache_of, with_cache
 from taskpoint.models.loading import LanguageModel
 from taskpoint.models.random_weights import random_decoder

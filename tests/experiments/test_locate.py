@@ -16,6 +16,7 @@ import pytest
 import torch
 
 import taskpoint as tp
+from stored_runs import view_of_folder
 from taskpoint.analysis.recognition import recognition_point
 from taskpoint.asking import encoding
 from taskpoint.asking.condition import PAPER_CONDITIONS, Condition, conditions
@@ -24,7 +25,6 @@ from taskpoint.errors import ModelError, PromptError, RunFolderError, SettingErr
 from taskpoint.experiments.locate.cells import Cell
 from taskpoint.experiments.locate.config import LocateConfig
 from taskpoint.experiments.locate.run import LocateResult, start
-from taskpoint.experiments.runs import view_of_folder
 from taskpoint.experiments.subjects import Asked
 from taskpoint.models.loading import LanguageModel
 from taskpoint.prompts.encode import encode, encode_many

@@ -12,9 +12,9 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
 import taskpoint as tp
+from stored_runs import view_of_folder
 from taskpoint.asking.scores import curve_scores
 from taskpoint.errors import RunFolderError
-from taskpoint.experiments.runs import view_of_folder
 from taskpoint.models.loading import LanguageModel
 from taskpoint.tasks.lexicon import lexicon
 

@@ -7,8 +7,8 @@ import pytest
 from sacrebleu.metrics import BLEU
 
 import taskpoint as tp
+from stored_runs import view_of_folder
 from taskpoint.experiments.locate.run import LocateResult
-from taskpoint.experiments.runs import view_of_folder
 from taskpoint.models.loading import LanguageModel
 
 CUTS = [0, 2, 10]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from taskpoint.errors import SettingError
 from taskpoint.models.loading import LanguageModel, load
@@ -12,7 +11,7 @@ from taskpoint.tasks.base import Task
 from taskpoint.tasks.registry import task as task_named
 
 
-def model_of(given: Any) -> LanguageModel:
+def model_of(given: object) -> LanguageModel:
     """The model; errors as `load`, and a SettingError for what is neither a model nor a name."""
     if isinstance(given, str | os.PathLike):
         return load(given)
@@ -21,7 +20,7 @@ def model_of(given: Any) -> LanguageModel:
     return given
 
 
-def task_of(given: Any) -> Task:
+def task_of(given: object) -> Task:
     """The task; errors as `task`, and a SettingError for what is neither a task nor a name."""
     if isinstance(given, str):
         return task_named(given)

@@ -14,7 +14,7 @@ from taskpoint.models.loading import LanguageModel
 from taskpoint.prompts.batch import pad_left
 from taskpoint.prompts.segments import SegmentedPrompt
 
-# Prompts that are read at once.
+# Prompts read at once.
 _AT_ONCE = 8
 
 

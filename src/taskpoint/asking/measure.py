@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -31,13 +30,13 @@ from taskpoint.prompts.batch import Batch, pad_left
 from taskpoint.prompts.segments import SegmentedPrompt
 from taskpoint.prompts.writing import Template
 
-# From this many cuts on, one sweep is cheaper than one cut run each (a sweep costs about two ordinary passes).
+# From so many cuts on, one sweep (about two ordinary passes) is cheaper than a pass for each cut.
 _SWEEP_FROM = 3
 
-# Logits that are held at once while references are scored (512 MiB in float32).
+# Logits held at once while references are scored (512 MiB in float32).
 _MOST_LOGITS = 2**27
 
-# Contexts that are kept for the next cells; answers and references of one cell ask for the same.
+# Contexts kept for the next cells; answers and references of one cell ask for the same one.
 _MOST_CONTEXTS = 4
 
 _Mask = Bool[np.ndarray, " _"]
@@ -90,8 +89,7 @@ class Measure:
         sweep, model = len(cuts) >= _SWEEP_FROM, self._lm.model
         for asked in self._asked(prompts, hidden, share_context=sweep):
             if sweep:
-                named: dict[str, Any] = {"context": asked.context}
-                at_every_cut = sweep_generate(model, *asked.inputs, self._new, self._end.tokens, **named)
+                at_every_cut = sweep_generate(model, *asked.inputs, self._new, self._end.tokens, context=asked.context)
                 tokens = [at_every_cut[cut] for cut in cuts]
             else:
                 tokens, ending = [], Ending(model, self._end.tokens)
@@ -108,8 +106,9 @@ class Measure:
         texts = [[""] * len(prompts) for _ in cuts]
         nothing = [np.zeros(len(prompt), dtype=bool) for prompt in prompts]
         for asked in self._asked(prompts, nothing, share_context=True):
-            named: dict[str, Any] = {"skip": True, "context": asked.context}
-            at_every_layer = sweep_generate(self._lm.model, *asked.inputs, self._new, self._end.tokens, **named)
+            at_every_layer = sweep_generate(
+                self._lm.model, *asked.inputs, self._new, self._end.tokens, skip=True, context=asked.context
+            )
             self._place(texts, asked, [at_every_layer[cut] for cut in cuts])
         return texts
 
@@ -153,7 +152,7 @@ class Measure:
     def _asked(
         self, prompts: Sequence[SegmentedPrompt], hidden: Sequence[_Mask], share_context: bool
     ) -> Iterator[_Asked]:
-        """The prompts in batches, either all in one or those together whose context is read once for all of them."""
+        """The prompts in batches: all in one, or a batch for each context that is read once for all of its prompts."""
         device = token_device(self._lm)
         together = Group(tuple(range(len(prompts))), 0)
         for group in grouped_by_context(prompts, hidden) if share_context else [together]:

@@ -10,7 +10,7 @@ from jaxtyping import Bool
 
 from taskpoint.prompts.segments import Segment, SegmentedPrompt
 
-# Fewer prompts than this fill a batch less well than they would together with all others.
+# Prompts of one context at least: fewer fill a batch less well than they do together with all others.
 _SHARE_FROM = 8
 
 

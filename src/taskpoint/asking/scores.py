@@ -1,6 +1,6 @@
-"""The scores of rows as arrays: those of one curve, in the order of seeds and items.
+"""The scores of one curve as arrays, from its rows.
 
-C cuts, S seeds, I items; n counts of an answer, whose number tells of which score they are.
+C cuts, S seeds, I items, n counts of an answer; their number tells of which corpus score they are.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class CurveScores:
     """What is known of the answers of one curve, and how that becomes one score.
 
     Attributes:
-        values: By cut, seed and item: the score; or the counts, with an axis of their own. [C, S, I] or [C, S, I, n]
-        statistic: The mean of scores, or the corpus score of counts.
+        values: by cut, seed and item: the score; or the counts, with an axis of their own. [C, S, I] or [C, S, I, n]
+        statistic: the mean of scores, or the corpus score of counts.
     """
 
     values: NDArray[np.float64]

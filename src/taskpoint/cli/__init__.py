@@ -51,7 +51,7 @@ def main() -> None:
             for library in ("torch", "transformers", "numpy"):
                 warnings.filterwarnings("ignore", module=rf"{library}\.")
             code = _run(came)
-    # Once more: a signal may come while the others are put back.
+    # Here too, for a signal may come while the former handlers are put back.
     except (KeyboardInterrupt, Stopped) as ending:
         code = _interrupted(ending)
     sys.exit(code)
@@ -91,15 +91,15 @@ def _run(came: list[int]) -> int:
 
 @contextmanager
 def _parsing(came: list[int]) -> Iterator[None]:
-    """Tells apart why the parser ended."""
+    """Raises what ended the parser, which makes a SystemExit of a closed pipe and an error of its own of a signal."""
     streams = sys.stdout, sys.stderr
     try:
         yield
-    except SystemExit as stop:  # so the parser answers a closed pipe, after it wrapped both
+    except SystemExit as stop:  # the parser's answer to a closed pipe, after it wrapped both streams
         sys.stdout, sys.stderr = streams
         raise BrokenPipeError from stop
     except Exception:
-        if came:  # then whatever failed did so because of it
+        if came:  # then it is the signal that made this fail
             raise by_signal(came[0]) from None
         raise
 

@@ -15,11 +15,7 @@ _SHOW_CURSOR = b"\x1b[?25h"
 
 
 class Stopped(BaseException):
-    """The system asks the process to end.
-
-    Attributes:
-        number: Which signal it was.
-    """
+    """The system asks the process to end, by the signal of this number."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -41,12 +37,11 @@ def by_signal(number: int) -> BaseException:
 def ended_by_signals() -> Iterator[list[int]]:
     """Lets the first signal end the block by an exception, so that it leaves in order; the second ends the process.
 
-    So does the first while a library is imported: rows are on the disk or not, and nothing else is lost.
-
-    Python swallows an exception that a signal raises where nothing can be told, such as in a destructor.
+    So does the first while a library is imported: no row is written then, and nothing is lost.
 
     Yields:
-        The signals that came, for an exception may arrive as another one: compiled code raises errors of its own.
+        The signals that came. Compiled code may raise an error of its own in place of the exception, and Python
+        swallows one that is raised in a destructor.
     """
     came: list[int] = []
 
@@ -81,7 +76,7 @@ def _importing(frame: FrameType | None) -> bool:
 
 
 def show_cursor() -> None:
-    """Progress bars hide the cursor of a terminal; whatever ended them, it is seen again."""
+    """Shows the cursor of a terminal again, which progress bars hide, whatever ended them."""
     with suppress(OSError):
         if os.isatty(2):
             os.write(2, _SHOW_CURSOR)

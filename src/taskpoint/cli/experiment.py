@@ -18,10 +18,10 @@ verbs = typer.Typer()
 
 
 class Verbs(TyperGroup):
-    """The verbs of which one is made when it is called: `taskpoint --help` imports no configuration."""
+    """The verbs; that of an experiment is made when it is called, so that `taskpoint --help` imports none of them."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command that is called."""
+        """The command that is called, made first where it is an experiment."""
         if args and args[0] in EXPERIMENTS:
             one = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
             one.command(args[0], help=EXPERIMENTS[args[0]].question)(_verb(EXPERIMENTS[args[0]]))
@@ -30,7 +30,7 @@ class Verbs(TyperGroup):
 
 
 def list_experiments(app: typer.Typer) -> None:
-    """Names the experiments in the list of verbs."""
+    """Names the experiments in the list of verbs; `Verbs` makes the commands themselves."""
     for experiment in EXPERIMENTS.values():
         app.command(experiment.kind, help=experiment.question)(lambda: None)
 

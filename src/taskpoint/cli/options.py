@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from taskpoint.configuration import settings_of
+from taskpoint.experiments.subjects import ModelOptions
 from taskpoint.settings import place
 
 if TYPE_CHECKING:
@@ -14,10 +16,7 @@ if TYPE_CHECKING:
 
 
 def path(text: str | Path) -> Path:
-    """What an option that takes a path is given; empty text is no path, though Python takes it for the folder here.
-
-    Defaults come as paths.
-    """
+    """The path that was typed, or a default; empty text is none, though Python takes it for the folder here."""
     return place("a path", text)
 
 
@@ -30,7 +29,7 @@ OutOption = Annotated[
     Path | None,
     path_option("--out", help="Folder to write to, or to continue. (default: runs/...)"),
 ]
-DeviceOption = Annotated[str | None, typer.Option(help="Device, such as cpu or cuda:0. (default: cpu)")]
+DeviceOption = Annotated[str | None, typer.Option(help=settings_of(ModelOptions)["device"].help)]
 
 
 def console(*, stderr: bool = False) -> Console:

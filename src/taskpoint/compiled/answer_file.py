@@ -1,4 +1,4 @@
-"""Answers a file of queries with a compiled prompt, line by line, so that it can be killed and go on."""
+"""Answers a file of queries with a compiled prompt; killed at any time, it goes on behind the last line written."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def generate_file(
     """Answers every line of a file; started again with the same `out`, it goes on behind the last line written.
 
     Queries are JSON lines, as `taskpoint.tasks.files.queries` reads them; in `out` they have the key "answer" added, in
-    the same order. None takes a file in `runs/` that the same settings find again. `batch_size` queries are answered,
-    and written, at once.
+    the same order. Where `out` is None, it is a file in `runs/` that the same settings find again. `batch_size` queries
+    are answered, and written, at once.
 
     Raises:
         DataError: the queries cannot be read.

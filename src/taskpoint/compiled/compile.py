@@ -1,4 +1,4 @@
-"""Compiled prompts: a context is read once, and kept only for the layers that still see it."""
+"""Makes compiled prompts, whose context is read once and kept for the layers that still see it; and loads them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from taskpoint.tasks.base import Task
 _PROBES = ("word", "Word", "42", "(a", '"a', "é", "你好", "Привет", "a word, and more words")
 _TASK_PROBES = 32
 
-# Tokens that are read again when a prompt is loaded: where every layer keeps its keys, and whether they are the same.
+# Tokens read again when a prompt is loaded (see `_placed`).
 _READ_AGAIN = 8
 # Largest difference that another machine's arithmetic explains, as a share of the largest key or value.
 _NOISE = 1e-2
@@ -126,7 +126,7 @@ def load_prompt(path: str | Path, lm: LanguageModel | str) -> CompiledPrompt:
 
 
 def opened(found: CompiledFile, name: str, lm: LanguageModel) -> CompiledPrompt:
-    """A prompt of a file that has been read; `name` is what messages call it. Errors as `load_prompt`."""
+    """The prompt of a file that has been read; messages call it `name`. Errors as `load_prompt`."""
     origin = found.origin
     mend = "load that model, or compile the prompt again"
     here = library_versions()["transformers"]
@@ -169,8 +169,8 @@ def _checked_after(after: int | None, layers: int) -> int:
 def _placed(context: CompiledContext, lm: LanguageModel, name: str) -> CompiledContext:
     """The context with the keys of every layer where that layer computes.
 
-    A few tokens are read again: that tells the places also for layers on several devices or offloaded ones, and what
-    a fingerprint of the weights cannot see, such as a layer that was replaced in memory.
+    A few tokens are read again, which shows where that is, also for layers on several devices and offloaded ones; and
+    shows what no fingerprint of the weights sees, such as a layer that was replaced in memory.
 
     Raises:
         ModelError: the model reads other keys or values.

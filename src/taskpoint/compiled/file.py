@@ -1,4 +1,4 @@
-"""The file of a compiled prompt: safetensors, with everything that is needed to refuse what it does not fit.
+"""The file of a compiled prompt: safetensors, with all that is needed to refuse a model that it does not fit.
 
 Tensors: `tokens` [T], `drop` [T], and for every layer `keys.LAYER` and `values.LAYER`, [1, K, S, D] each. The metadata
 is one JSON text: the version of this format, a description, and a SHA-256 over description and tensors.
@@ -26,7 +26,7 @@ from taskpoint.results.atomic import make_folder, write_whole
 from taskpoint.strict_json import parse
 
 FORMAT_VERSION = 1
-"""Raised when older files can no longer be read."""
+"""Counted up whenever files of the version before can no longer be read."""
 
 _MEND = "compile the prompt again"
 

@@ -102,7 +102,7 @@ class CompiledPrompt:
         return [answer.text for answer in self.answers(queries, max_new_tokens, batch_size)]
 
     def answers(self, queries: Sequence[str], max_new_tokens: int = 50, batch_size: int = 64) -> list[Answer]:
-        """As `generate`, and says of every answer whether the compiled context served it."""
+        """As `generate`; every answer says whether the compiled context served it."""
         max_new_tokens, batch_size = whole("max_new_tokens", max_new_tokens, 1), whole("batch_size", batch_size, 1)
         prompts = self._encoded(queries, max_new_tokens)
         hidden = [self._hidden(prompt) for prompt in prompts]
@@ -172,7 +172,7 @@ class CompiledPrompt:
         return prefix_generate(self.lm.model, context, ids.to(device), padded, new, ends)
 
     def _whole(self, prompt: SegmentedPrompt, hidden: Bool[np.ndarray, " T"], new: int) -> str:
-        """The answer to a prompt that is tokenised otherwise: all of it but its last token is its own context."""
+        """The answer to a prompt that begins with other tokens: all of it but the last one is read as its context."""
         context = compiled_context(self.lm, prompt.ids[:-1], hidden[:-1], self.recipe.after)
         return self._end.texts(self._continue(context, [prompt], new))[0]
 

@@ -1,1 +1,1 @@
-"""One file, one question."""
+"""One folder, one question."""

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from taskpoint.configuration import Configuration
-from taskpoint.report.blocks import Report
-from taskpoint.results.folder import RunFolder
-from taskpoint.results.rows import Layout
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from taskpoint.report.blocks import Report
+    from taskpoint.results.folder import RunFolder
+    from taskpoint.results.rows import Layout
 
 Step = Callable[[str], None]
 """Called when one of the steps of a cell is done, with a note of a few words."""
@@ -43,7 +44,7 @@ class Work(ABC, Generic[CellT]):
 
     Attributes:
         name: what a folder of the run is called after, such as its model.
-        manifest: settings and facts that decide the rows, as values that JSON has; the config.json of a run folder.
+        manifest: settings and facts that decide the rows, as values that JSON has; what config.json holds.
     """
 
     name: str
@@ -80,7 +81,7 @@ class SubjectOptions(Configuration):
     """The options that say what a run is about; `load` gives it."""
 
     def load(self) -> Any:
-        """What `start` takes: the model, say, and the task."""
+        """What `start` takes, such as a model and a task."""
         raise NotImplementedError
 
 
@@ -108,8 +109,8 @@ class Run(Protocol):
 class View(Protocol):
     """`view.py`: from rows to what people see; needs no torch.
 
-    It may have `write(view, folder)` too, where other files belong beside the rows than page and figure: it gives
-    them by what they are, such as "report".
+    Where other files than page and figure belong beside the rows, it has `write(view, folder)` too, which writes them
+    and gives their paths by what they are, such as "report".
     """
 
     LAYOUT: Layout

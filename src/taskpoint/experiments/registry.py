@@ -17,8 +17,8 @@ class Experiment:
     """An experiment, of which nothing is imported before it is asked for.
 
     Attributes:
-        kind: its verb, and what its run folders are called.
-        question: what it does, in one sentence.
+        kind: its verb, and what its run folders are called after.
+        question: what it does, in one sentence; the help of the verb.
         package: where its files are.
     """
 

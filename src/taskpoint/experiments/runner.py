@@ -25,8 +25,7 @@ class Finished:
     """A run that is done.
 
     Attributes:
-        rows: all of its rows.
-        view: what they say, as the experiment's `view_of` gives it.
+        view: what the rows say, as the experiment's `view_of` gives it.
         folder: where they are; None when they were not kept.
     """
 
@@ -42,12 +41,12 @@ def run(
 
     Args:
         experiment: what is run.
-        work: its work, from its `start`.
+        work: from its `start`.
         out: the folder of the run; None keeps nothing.
         progress: told the steps that are done and those that are known of.
 
     Raises:
-        ModelError: as the experiment; an empty folder is left for other settings then.
+        ModelError: raised by the work; a folder without rows can then be used with other settings.
         RunFolderError: `out` holds a run of another configuration.
     """
     work.check()

@@ -1,25 +1,24 @@
-"""Which experiment a path holds a run of; whatever else lies there is told in one line."""
+"""Which experiment a path holds a run of; where it holds none, one line says what lies there instead."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from taskpoint.compiled.mark import is_compiled
 from taskpoint.errors import RunFolderError
 from taskpoint.experiments.registry import EXPERIMENTS
 from taskpoint.results.folder import RunFolder
 
-# Folders of runs that are named where a folder above them is given.
+# Runs that are named at most where the folder above them is given.
 _NAMED = 3
 
 
 def read_run(path: str | Path, *kinds: str) -> RunFolder:
-    """Looks at the run in a folder.
+    """The run in a folder, to look at.
 
     Args:
         path: the folder.
-        kinds: the experiments that are expected there; any of them where none is named.
+        kinds: the experiments that are expected there; any where none is named.
 
     Raises:
         RunFolderError: there is no run, it is damaged, or it is one of another experiment; the message says what lies
@@ -34,12 +33,6 @@ def read_run(path: str | Path, *kinds: str) -> RunFolder:
     if run.manifest.kind not in kinds:
         raise RunFolderError(f"{folder} holds a run of `taskpoint {run.manifest.kind}`; {expected}")
     return run.of(EXPERIMENTS[run.manifest.kind].view.LAYOUT)
-
-
-def view_of_folder(path: str | Path, *kinds: str) -> Any:
-    """What the run in a folder found, as its experiment's view; arguments and errors as `read_run`."""
-    run = read_run(path, *kinds)
-    return EXPERIMENTS[run.manifest.kind].view.view_of(run)
 
 
 def _instead_of_a_run(path: Path) -> str | None:

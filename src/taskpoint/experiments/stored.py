@@ -21,7 +21,7 @@ def read_back(kind: type[T], config: Mapping[str, object], folder: Path) -> T:
 
     Args:
         kind: a dataclass of JSON values; its own checks are made too.
-        config: what config.json says.
+        config: what config.json says, all of it.
         folder: the run folder, for the message.
 
     Raises:

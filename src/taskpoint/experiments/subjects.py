@@ -1,4 +1,4 @@
-"""What most runs are about: a model and a task, as the command line names them."""
+"""What runs are about, as the command line names it: a model, mostly with a task."""
 
 from __future__ import annotations
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from taskpoint.errors import ModelError
 from taskpoint.models.kinds import attends_both_ways, class_for, family_of, other_head
-from taskpoint.models.library import base_of
+from taskpoint.models.library import accepts, base_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -96,4 +95,4 @@ def _is_decoder(model: Any) -> bool:
     """Whether it is the body of a model, with nothing on top, and it or a part of it keeps a cache."""
     if getattr(model, "base_model", model) is not model:
         return False
-    return any("use_cache" in inspect.signature(module.forward).parameters for module in model.modules())
+    return any(accepts(module, "use_cache") for module in model.modules())

@@ -1,18 +1,17 @@
 """What a report is made of: plain numbers and texts.
 
-An experiment says in blocks what it found. The terminal, the figure and the page show them, each in its own way
-(terminal.py, figure.py, page.py); no block knows how. Those that are drawn stand in drawings.py.
+An experiment says in blocks what it found. Terminal, figure and page show them, each in its own way (terminal.py,
+figure.py, page.py); no block knows how. Blocks that are drawn stand in drawings.py.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from taskpoint.errors import SettingError
 from taskpoint.report.drawings import Curves, HeatMap
-from taskpoint.settings import place, shown
+from taskpoint.settings import shown
 
 Tone = Literal["plain", "headline", "aside"]
 
@@ -21,11 +20,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 
 @dataclass(frozen=True)
 class Sentence:
-    """A sentence that stands alone.
-
-    Attributes:
-        tone: "headline" for what was found, "aside" for how to read it.
-    """
+    """A sentence that stands alone; its tone is "headline" for what was found, "aside" for how to read it."""
 
     text: str
     tone: Tone = "plain"
@@ -33,7 +28,7 @@ class Sentence:
 
 @dataclass(frozen=True)
 class Cell:
-    """A number in a table, its interval beside it; marked where it is the one to look at."""
+    """A number in a table, with its interval beside it; a marked one is the one to look at."""
 
     text: str
     beside: str
@@ -45,9 +40,11 @@ class Column:
     """How a column of a table looks.
 
     Attributes:
-        right: Whether its cells stand at the right, as numbers do.
-        folds: Whether a word that is too long goes on in the next line instead of being cut off.
-        most_on_terminal: The same where lines end at the edge of a terminal.
+        right: whether its cells stand at the right, as numbers do.
+        folds: whether a word that is too long goes on in the next line instead of being cut off.
+        least: least width in characters.
+        most: greatest width in characters.
+        most_on_terminal: greatest width where lines end at the edge of a terminal.
     """
 
     heading: str
@@ -63,13 +60,14 @@ class Table:
     """Texts in rows and columns.
 
     Attributes:
-        sections: Numbers of the rows that a line sets apart from the row above.
-        mark: What a marked cell is, as the end of the sentence "this sign ...", e.g. "marks the best".
-        narrow: Whether the gaps between columns are small on a terminal.
-        close: Whether the next block follows without an empty line.
+        rows: one cell for each column.
+        sections: numbers of the rows that a line sets apart from the row above.
+        mark: what a marked cell is, as the end of a sentence that begins with its sign, e.g. "marks the best".
+        narrow: whether the gaps between columns are small on a terminal.
+        close: whether the next block follows without an empty line.
 
     Raises:
-        SettingError: No column, a row of another length, or a section where no row is.
+        SettingError: no column, a row of another length, or a section where no row is.
     """
 
     title: str
@@ -96,7 +94,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Facts:
-    """Names and what they are: settings, versions, a command line."""
+    """Names and what they are, in the order to show: settings, versions, a command line."""
 
     title: str
     facts: tuple[tuple[str, str], ...]
@@ -104,10 +102,14 @@ class Facts:
 
 @dataclass(frozen=True)
 class Picture:
-    """A finished drawing: the bytes of a PNG or SVG file, and what they show, for those who cannot see it too.
+    """A finished drawing.
+
+    Attributes:
+        caption: what it shows, also for those who cannot see it.
+        content: the bytes of a PNG or SVG file.
 
     Raises:
-        SettingError: Bytes of another kind.
+        SettingError: bytes of another kind.
     """
 
     caption: str
@@ -117,19 +119,6 @@ class Picture:
         if not self.content.startswith(_PNG) and b"<svg" not in self.content[:2000]:
             raise SettingError(f"picture {self.caption!r} starts with {shown(self.content[:8])}, expected PNG or SVG")
 
-    @classmethod
-    def of_file(cls, path: Path | str, caption: str) -> Picture:
-        """The picture in a file.
-
-        Raises:
-            SettingError: It cannot be read, or is neither PNG nor SVG.
-        """
-        file = place("path", path)
-        try:
-            return cls(caption, file.read_bytes())
-        except OSError as error:
-            raise SettingError(f"picture {file} cannot be read ({error.strerror})") from None
-
     @property
     def kind(self) -> str:
         """Its media type."""
@@ -138,11 +127,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Pictures:
-    """Drawings under one title.
-
-    Raises:
-        SettingError: There is none.
-    """
+    """Drawings under one title; a SettingError where there is none."""
 
     title: str
     pictures: tuple[Picture, ...]
@@ -160,10 +145,11 @@ class Report:
     """Blocks under one title.
 
     Attributes:
-        figures: What the figure draws; empty for the drawings among the blocks.
+        blocks: in the order to show.
+        figures: what the figure draws; empty for the drawings among the blocks.
 
     Raises:
-        SettingError: There is no block.
+        SettingError: there is no block.
     """
 
     title: str

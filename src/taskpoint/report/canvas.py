@@ -15,7 +15,6 @@ from taskpoint.report.palette import Style
 from taskpoint.results.atomic import save_whole
 from taskpoint.settings import place
 
-SUFFIXES = (".pdf", ".svg", ".png")
 INK = "#1b2530"
 MUTED = "#66717d"
 GRID = "#e3e7eb"
@@ -23,8 +22,10 @@ DASHES = (0, (5, 3))
 DOTS = (0, (1, 2))
 
 _MARKERS = {"circle": "o", "square": "s", "triangle": "^", "diamond": "D", "down": "v", "cross": "X"}
+# Without a date the same view gives the same file, byte for byte.
+_METADATA: dict[str, dict[str, None]] = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}, ".png": {}}
 # Type 42 and outlined glyphs carry the font inside the file; Type 3, the default, is refused by many publishers.
-# Fixed salt: the same view gives the same SVG, byte for byte.
+# The fixed salt keeps the names within an SVG the same from one time to the next.
 _RC: dict[Any, Any] = {
     "pdf.fonttype": 42,
     "svg.fonttype": "path",
@@ -43,7 +44,7 @@ _RC: dict[Any, Any] = {
 
 
 def line(look: Style, markersize: float = 4.4) -> dict[str, Any]:
-    """How a curve of this style is drawn on white paper, as arguments of matplotlib."""
+    """How a curve of this style is drawn on white paper, as matplotlib's arguments."""
     return {
         "color": look.light,
         "linewidth": 1.5,
@@ -55,30 +56,22 @@ def line(look: Style, markersize: float = 4.4) -> dict[str, Any]:
 
 
 def drawn(draw: Callable[[], Figure], suffix: str) -> bytes:
-    """The bytes of a file with a figure, e.g. for suffix ".svg"."""
-    metadata = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}, ".png": {}}[suffix]
+    """The bytes of a figure's file, e.g. for suffix ".svg"."""
     paper = io.BytesIO()
     with mpl.rc_context(_RC):
-        draw().savefig(paper, format=suffix[1:], dpi=220, metadata=metadata)
+        draw().savefig(paper, format=suffix[1:], dpi=220, metadata=_METADATA[suffix])
     return paper.getvalue()
 
 
 def save(draw: Callable[[], Figure], path: Path | str) -> Path:
-    """Write a figure; the suffix of `path` says in which format.
-
-    Args:
-        draw: Makes the figure.
-        path: File to write, ending in .pdf, .svg or .png; its folder is made when missing.
-
-    Returns:
-        The path that was written.
+    """Writes a figure as its suffix says, .pdf, .svg or .png; the folder is made when missing.
 
     Raises:
-        SettingError: Another suffix.
-        RunFolderError: It cannot be written.
+        SettingError: another suffix.
+        RunFolderError: it cannot be written.
     """
     target = place("path", path)
     suffix = target.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise SettingError(f"cannot write a figure as {target.name!r}: path must end in one of {', '.join(SUFFIXES)}")
+    if suffix not in _METADATA:
+        raise SettingError(f"cannot write a figure as {target.name!r}: path must end in one of {', '.join(_METADATA)}")
     return save_whole(target, drawn(draw, suffix))

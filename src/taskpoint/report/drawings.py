@@ -37,14 +37,16 @@ class Curve:
     """One line of a panel.
 
     Attributes:
-        label: Its name in the legend; "" leaves it out there. Curves of one style and label share one entry.
-        style: Number of its colour and marks (palette.style).
-        x: Where it was measured, ascending.
-        ring: The x of `x` that is ringed.
-        dashed: Whether it is a thin dashed line without marks: what was counted, not measured.
+        label: its name in the legend; "" leaves it out there. Curves of one style and label share one entry.
+        style: number of its colour and marks (palette.style).
+        x: where it was measured, ascending.
+        low: lower ends of the intervals of `y`.
+        high: upper ends.
+        ring: the one of `x` that is ringed.
+        dashed: whether it is a thin dashed line without marks: what was counted, not measured.
 
     Raises:
-        SettingError: Columns of different length, numbers that are not finite, an x that does not ascend, one end of
+        SettingError: columns of different length, numbers that are not finite, an x that does not ascend, one end of
             an interval without the other, or a ring where nothing was measured.
     """
 
@@ -87,11 +89,10 @@ class Row:
     """Panels side by side with one scale.
 
     Attributes:
-        label: What the scale is; the name of a metric also settles the decimals.
-        title: What the row shows, where the label does not say it.
-        unit: How the numbers of the scale are meant.
-        from_zero: Whether the scale starts at 0.
-        height: Inches.
+        label: what the scale is; the name of a metric also settles the decimals.
+        title: what the row shows, where the label does not say it.
+        unit: how the numbers of the scale are meant.
+        height: inches.
     """
 
     panels: tuple[tuple[Curve, ...], ...]
@@ -105,7 +106,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Point:
-    """One x with its interval, in the style of the curve that it belongs to."""
+    """One x with its interval.
+
+    Attributes:
+        style: that of the curve that it belongs to.
+    """
 
     style: int
     x: float
@@ -118,7 +123,12 @@ class Point:
 
 @dataclass(frozen=True)
 class Strip:
-    """A strip below the panels with one point on each line; where there is none, `empty` stands there."""
+    """A strip below the panels with one point on each line.
+
+    Attributes:
+        label: what the points are.
+        empty: what stands there where there are none.
+    """
 
     label: str
     points: tuple[Point, ...]
@@ -127,7 +137,7 @@ class Strip:
 
 @dataclass(frozen=True)
 class Key:
-    """An entry of the legend beside those of the curves: a sign and its meaning."""
+    """An entry of the legend that explains a sign; curves have their own."""
 
     sign: Sign
     label: str
@@ -138,20 +148,21 @@ class Curves:
     """Panels of curves over one axis.
 
     Attributes:
-        x_label: What the axis is; the part before a colon is its name.
-        heads: What stands over each column of panels, where there are several or one needs a name.
-        ticks: Where the axis has numbers; empty to choose by itself.
-        most_ticks: How many it chooses at most.
-        second: A second axis above, as its label and how much more it counts.
-        bars: Whether an interval is a bar at each mark instead of a band along the curve.
-        apart: How far curves with bars stand beside each other, in units of the axis: equal values would hide one
+        rows: from top to bottom.
+        x_label: what the axis is; the part before a colon is its name.
+        heads: what stands over each column of panels, where there are several or one needs a name.
+        ticks: where the axis has numbers; where it is empty, at most `most_ticks` of them are chosen.
+        second: a second axis above: its label, and by how much its numbers are higher.
+        bars: whether an interval is a bar at each mark instead of a band along the curve.
+        apart: how far curves with bars stand beside each other, in units of the axis: equal values would hide one
             another.
-        keys: Entries of the legend after those of the curves.
-        width: Inches.
-        around: Inches of the height for titles, texts of the axes and the legend.
+        keys: entries of the legend after those of the curves.
+        key_columns: columns of the legend.
+        width: inches.
+        around: inches of the height for titles, texts of the axes and the legend.
 
     Raises:
-        SettingError: No row, rows of different length, another number of heads, or ends that do not ascend.
+        SettingError: no row, rows of different length, another number of heads, or ends that do not ascend.
     """
 
     title: str
@@ -186,13 +197,15 @@ class HeatMap:
     """Numbers as colours in rows and columns; where some are below zero, colours tell both sides of zero apart.
 
     Attributes:
-        values: By row and column; None where nothing was measured.
-        label: What the numbers are; the name of a metric also settles the decimals.
-        unit: How they are meant.
-        ends: Numbers of the first and the last colour; None for the least and the greatest.
+        rows: names of the rows, from top to bottom.
+        values: by row and column; None where nothing was measured.
+        x_label: what the columns are.
+        y_label: what the rows are.
+        label: what the numbers are; the name of a metric also settles the decimals.
+        ends: numbers of the first and the last colour; None for the least and the greatest.
 
     Raises:
-        SettingError: No number, a row of another length, a number that is not finite, or ends that do not ascend.
+        SettingError: no number, a row of another length, a number that is not finite, or ends that do not ascend.
     """
 
     title: str

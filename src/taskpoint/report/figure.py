@@ -1,6 +1,6 @@
 """Blocks as a figure for a paper: curves and heat maps, below one another where there are several.
 
-Nothing of pyplot, so no display and no global state is needed.
+Nothing here is of pyplot, which would need a display and keep global state.
 """
 
 from __future__ import annotations
@@ -239,11 +239,7 @@ def _size(block: Curves | HeatMap) -> tuple[float, float]:
 
 
 def figure(blocks: Sequence[Block]) -> Figure:
-    """Draw the curves and maps among the blocks, below one another.
-
-    Raises:
-        SettingError: None of them can be drawn.
-    """
+    """The curves and maps among the blocks; a SettingError where there are none."""
     shown = [block for block in blocks if isinstance(block, Curves | HeatMap)]
     if not shown:
         raise SettingError(f"a figure of {len(blocks)} blocks was asked for, expected curves or a map among them")
@@ -262,22 +258,10 @@ def figure(blocks: Sequence[Block]) -> Figure:
 
 
 def save_figure(blocks: Sequence[Block], path: Path | str) -> Path:
-    """Write the figure of some blocks; the suffix of `path` says in which format.
-
-    Args:
-        blocks: What to draw; blocks that are no curves and no map are left out.
-        path: File to write, ending in .pdf, .svg or .png; its folder is made when missing.
-
-    Returns:
-        The path that was written.
-
-    Raises:
-        SettingError: Another suffix, or nothing to draw.
-        RunFolderError: It cannot be written.
-    """
+    """Writes the figure of the curves and maps among the blocks; errors as `canvas.save`, and as `figure`."""
     return save(lambda: figure(blocks), path)
 
 
 def svg(block: Curves | HeatMap) -> str:
-    """The figure of one block as an SVG file."""
+    """The text of an SVG file with one block."""
     return drawn(lambda: figure([block]), ".svg").decode()

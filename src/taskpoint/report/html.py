@@ -12,12 +12,12 @@ HOUSE = Path(__file__).parent / "templates"
 
 
 def joined(*files: Path) -> Markup:
-    """Files of our own, not input: with our drawings the only texts of a page that are not escaped."""
+    """Files of our own, one after another: beside our drawings the only texts of a page that are not escaped."""
     return Markup("\n".join(file.read_text(encoding="utf-8") for file in files))
 
 
 def environment(folder: Path) -> jinja2.Environment:
-    """What fills the templates of a folder: every text is escaped, and a name that is not given is an error."""
+    """What fills the templates of a folder: it escapes every text, and fails at a name that is not given."""
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder),
         autoescape=True,

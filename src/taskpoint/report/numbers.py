@@ -13,15 +13,7 @@ Unit = Literal["", "share", "times"]
 
 
 def score(value: float, metric: str = "") -> str:
-    """A score with as many decimals as it deserves.
-
-    Args:
-        value: The score.
-        metric: Name of its metric, where that settles the decimals.
-
-    Returns:
-        E.g. 3.1 and 37.4 for BLEU; otherwise by size: 0.94 on a scale of 1, 40.9 on a scale of 100.
-    """
+    """A score with as many decimals as it deserves: 3.1 and 37.4 for BLEU, otherwise by size, 0.94 and 40.9."""
     text = f"{value:.1f}" if metric in OF_HUNDRED or abs(value) >= 10 else f"{value:.2f}"
     return text.removeprefix("-") if float(text) == 0 else text
 
@@ -60,7 +52,7 @@ def written(value: float, unit: Unit, metric: str = "") -> str:
 
 
 def between(low: float, high: float, unit: Unit, metric: str = "") -> str:
-    """An interval in its unit, in short."""
+    """An interval in its unit, e.g. "0.91-0.96" or "39 %-43 %"."""
     return span(low, high, metric) if not unit else f"{written(low, unit)}-{written(high, unit)}"
 
 

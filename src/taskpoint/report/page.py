@@ -18,8 +18,8 @@ from taskpoint.report.tables import curve_tables, map_table
 from taskpoint.results.atomic import save_whole
 from taskpoint.settings import place
 
-# What matplotlib writes before and into an <svg> that has no meaning within a page: comments hold the texts that are
-# drawn, and a style for every element would reach the page.
+# What matplotlib writes into an <svg> and no page may have: comments that hold the texts that are drawn, and styles
+# that would reach the whole page.
 _SUPERFLUOUS = re.compile(r"<!--.*?-->|<metadata>.*?</metadata>|<style .*?</style>", re.DOTALL)
 _NAME = re.compile(r'(\bid="|href="#|url\(#)')
 
@@ -33,7 +33,7 @@ class _Drawn:
 
 
 def _inline(block: Curves | HeatMap, number: int) -> Markup:
-    """The drawing as an element of a page; names within it are its own, so that several do not meet."""
+    """The drawing as an element of a page; its number is in all names within it, so that no two drawings share one."""
     drawing = svg(block)
     drawing = _SUPERFLUOUS.sub("", drawing[drawing.index("<svg") :])
     drawing = _NAME.sub(rf"\g<1>d{number}-", drawing)
@@ -60,30 +60,12 @@ def _shown(blocks: Sequence[Block]) -> list[tuple[str, Block, object]]:
 
 
 def page(report: Report) -> str:
-    """Write a report as HTML.
-
-    Args:
-        report: What to show.
-
-    Returns:
-        The page. Every text is escaped, and a content security policy forbids every script and every connection.
-    """
+    """The report as HTML; every text is escaped, and a content security policy forbids all scripts and connections."""
     template = environment(HOUSE).get_template("page.html.j2")
     css = joined(HOUSE / "house.css", HOUSE / "page.css")
     return whole_pairs(template.render(title=report.title, shown=_shown(report.blocks), css=css).lstrip())
 
 
 def save_page(report: Report, path: Path | str) -> Path:
-    """Write a report to a file.
-
-    Args:
-        report: What to show.
-        path: The file; its folder is made when missing.
-
-    Returns:
-        The path that was written.
-
-    Raises:
-        RunFolderError: It cannot be written.
-    """
+    """Writes the page, and its folder when missing; a RunFolderError where it cannot be written."""
     return save_whole(place("path", path), page(report).encode())

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Style:
-    """How one condition is drawn everywhere.
+    """How one curve is drawn everywhere.
 
     Attributes:
-        light: Colour on a light ground, as "#rrggbb"; at least 4.5 : 1 against white (WCAG 2.2, 1.4.3).
-        dark: Colour on a dark ground.
-        marker: Shape of its points: "circle", "square", "triangle", "diamond", "down" or "cross".
+        light: colour on a light ground, as "#rrggbb"; at least 4.5 : 1 against white (WCAG 2.2, 1.4.3).
+        dark: colour on a dark ground.
+        marker: shape of its points: "circle", "square", "triangle", "diamond", "down" or "cross".
     """
 
     light: str
@@ -32,5 +32,5 @@ _STYLES = (
 
 
 def style(index: int) -> Style:
-    """The style of condition number `index`; after six they come again."""
+    """The style of a curve by its number; after six they come again."""
     return _STYLES[index % len(_STYLES)]

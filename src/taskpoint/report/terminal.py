@@ -85,12 +85,7 @@ def _as_text(block: Block) -> tuple[Sentence | Table, ...]:
 
 
 def render(blocks: Sequence[Block], fancy: bool) -> Group:
-    """The blocks as something that rich can print.
-
-    Args:
-        blocks: What to show.
-        fancy: Lines, arrows and dashes from Unicode; False keeps to ASCII, texts of others escaped.
-    """
+    """The blocks as something that rich can print; not `fancy` keeps to ASCII and escapes all else."""
     texts = [text for block in blocks for text in _as_text(block)]
     parts: list[RenderableType] = []
     for text, following in zip_longest(texts, texts[1:]):
@@ -108,7 +103,7 @@ def render(blocks: Sequence[Block], fancy: bool) -> Group:
 
 
 def show(blocks: Sequence[Block], console: Console) -> None:
-    """Show blocks on a console: in colour on a terminal, as plain ASCII text in a file or pipe."""
+    """Prints blocks: in colour on a terminal, as plain ASCII text into a file or pipe."""
     if console.is_terminal and not console.is_dumb_terminal and console.encoding.lower().startswith("utf"):
         console.print(render(blocks, fancy=True))
     else:
@@ -116,11 +111,7 @@ def show(blocks: Sequence[Block], console: Console) -> None:
 
 
 def plain_text(blocks: Sequence[Block]) -> str:
-    """Blocks as ASCII text without colours, however wide the tables are.
-
-    Returns:
-        Lines without trailing blanks, ending in a newline.
-    """
+    """Blocks as ASCII text without colours, however wide the tables are; no line ends in blanks."""
     paper = io.StringIO()
     console = Console(file=paper, width=_UNBOUNDED, force_terminal=False, color_system=None, legacy_windows=False)
     console.print(render(blocks, fancy=False))

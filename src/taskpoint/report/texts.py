@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def plain(text: str, fancy: bool) -> str:
-    """Free text without control characters (an escape sequence in a label must not reach the terminal)."""
+    """A text without control characters: no escape sequence in a label may reach the terminal."""
     visible = "".join(character if character.isprintable() else "�" for character in " ".join(text.split()))
     return visible if fancy else visible.replace("�", "?").encode("ascii", "backslashreplace").decode("ascii")
 

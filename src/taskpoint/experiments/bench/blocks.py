@@ -1,4 +1,4 @@
-"""What a benchmark found as blocks: tables for a terminal, ratios against the cut for a paper; and both shown.
+"""What a `bench` run found, as blocks: tables for a terminal, ratios against the cut for a paper.
 
 The figure has a row of panels each for the prompt, the decoded token and peak memory, a column for each batch size, and
 a colour for each context length. Measured ratios are marks with their quartiles; counted ones, the ideal, are dashed.
@@ -7,15 +7,11 @@ a colour for each context length. Measured ratios are marks with their quartiles
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from taskpoint.experiments.bench.findings import BenchView, Ratio
 from taskpoint.report.blocks import Block, Column, Report, Sentence, Table
 from taskpoint.report.drawings import Curve, Curves, Key, Level, Row
 from taskpoint.report.numbers import duration, percent, size, times
-
-if TYPE_CHECKING:
-    pass
 
 Cells = Callable[[Ratio], tuple[str, ...]]
 _SHARE = ("ratio", "quartiles", "ideal", "share")
@@ -47,7 +43,7 @@ def conclusion(view: BenchView) -> str:
 
 
 def blocks(view: BenchView) -> tuple[Block, ...]:
-    """One table each for the prompt, the decoded token and memory, and the conclusion."""
+    """Tables of the prompt, the decoded token and memory, and the conclusion."""
     timed = ("dense ms", "cut ms", *_SHARE)
     memory = (
         ("kv", ("dense KV", "cut KV", "ratio", "ideal"), _of_cache),

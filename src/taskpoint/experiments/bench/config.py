@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from taskpoint.configuration import Configuration, Option, optional, setting, unchecked
 from taskpoint.errors import SettingError
 from taskpoint.experiments.subjects import ModelOptions
 from taskpoint.settings import each_from, from_to, shown, whole, wholes
+
+if TYPE_CHECKING:
+    from taskpoint.experiments.bench.subject import Subject
 
 CONTEXTS = (128, 512, 2048)
 """Context lengths when the user names none; those that the model has positions for."""
@@ -97,7 +100,7 @@ class BenchConfig(Configuration):
 
 @dataclass(frozen=True)
 class BenchFacts:
-    """What else config.json says of a run: which model on which machine; not asked for, but found.
+    """What else config.json says of a run, found and not asked for: which model, on which machine.
 
     Attributes:
         shape: its sizes (analysis.shape.ModelShape), or why they are not known.
@@ -116,8 +119,8 @@ class BenchFacts:
 
 
 @dataclass(frozen=True)
-class Measured(ModelOptions):
-    """The options that name what is measured."""
+class ModelOrShape(ModelOptions):
+    """The options that name a model, or the shape of one."""
 
     shape: str | None = setting(
         None,
@@ -125,16 +128,16 @@ class Measured(ModelOptions):
         unchecked,
     )
 
-    def load(self) -> Any:
+    def load(self) -> Subject:
         """The model; errors as `taskpoint.load`."""
-        from taskpoint.experiments.bench.subject import Subject as Model
+        from taskpoint.experiments.bench.subject import Subject
         from taskpoint.models.random_weights import random_decoder
 
         if self.shape is None:
-            return Model.of(self.load_model())
+            return Subject.of(self.load_model())
         if self.model is not None:
             raise SettingError(f"a model ({self.model}) and --shape {self.shape}; give one of the two")
-        return Model(random_decoder(self.shape, dtype=self.dtype, device=self.device), self.shape)
+        return Subject(random_decoder(self.shape, dtype=self.dtype, device=self.device), self.shape)
 
 
-SUBJECT, CONFIG = Measured, BenchConfig
+SUBJECT, CONFIG = ModelOrShape, BenchConfig

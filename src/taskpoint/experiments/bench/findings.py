@@ -1,4 +1,4 @@
-"""What a benchmark's table, figure and JSON show: numbers only, no tensor and no file."""
+"""What table, figure and JSON of a `bench` run show: numbers only, no tensor and no file."""
 
 from __future__ import annotations
 
@@ -37,11 +37,12 @@ class Ratio:
     """One measure without and with a cut.
 
     Attributes:
-        dense: Median over rounds of the model without a cut.
-        under_cut: The same of the model with one.
-        ratio: Median over rounds of how many times as much the dense model takes, within a round.
-        ideal: The ratio that counting gives; None where nothing can be counted.
-        ideal_flops: The ratio of operations, where that is counted.
+        dense: median over rounds of the model without a cut.
+        under_cut: median over rounds of the model with one.
+        ratio: median over rounds of how many times as much the dense model takes, within a round; `low` and `high` are
+            its quartiles.
+        ideal: the ratio that counting gives; None where nothing can be counted.
+        ideal_flops: the ratio of operations, where that is counted.
     """
 
     dense: float
@@ -63,7 +64,10 @@ class BenchLine:
     """One cut at one batch size and context length.
 
     Attributes:
-        measures: Name of a measure (`MEASURES`) -> what came of it; those that were not measured are left out.
+        batch: number of prompts.
+        context: hidden tokens of each.
+        cut: number of layers that still see them.
+        measures: by name (`MEASURES`); those that were not measured are left out.
     """
 
     batch: int
@@ -77,9 +81,13 @@ class BenchView:
     """A whole benchmark.
 
     Attributes:
-        lines: Ordered by batch, context and cut.
-        settings: What was measured and on which machine, by name, as JSON values.
-        no_ideal: Why nothing can be counted; None where it can.
+        query: kept tokens after the context.
+        new: decoding steps.
+        rounds: how often every competitor ran.
+        lines: ordered by batch, context and cut.
+        settings: what was measured and on which machine, by name, as JSON values.
+        versions: library -> version.
+        no_ideal: why nothing can be counted; None where it can.
     """
 
     model: str
@@ -94,12 +102,12 @@ class BenchView:
 
     @property
     def batches(self) -> tuple[int, ...]:
-        """The batch sizes, ascending."""
+        """Numbers of prompts, ascending."""
         return tuple(sorted({line.batch for line in self.lines}))
 
     @property
     def contexts(self) -> tuple[int, ...]:
-        """The context lengths, ascending."""
+        """Numbers of hidden tokens, ascending."""
         return tuple(sorted({line.context for line in self.lines}))
 
     @property

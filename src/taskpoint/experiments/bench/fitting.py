@@ -1,4 +1,4 @@
-"""The settings of a `bench` run as one model can take them, and whether this machine can."""
+"""The settings of a `bench` run, fitted to one model, and refused where this machine cannot do it."""
 
 from __future__ import annotations
 

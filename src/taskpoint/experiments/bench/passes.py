@@ -31,7 +31,7 @@ class Timed:
     Attributes:
         prefill_seconds: reading the prompts, entering the cut included.
         decode_seconds: one decoding step, the mean over all.
-        kv_bytes: memory held by the tensors of the cache afterwards.
+        kv_bytes: memory that the tensors of the cache hold afterwards.
     """
 
     prefill_seconds: float
@@ -43,7 +43,7 @@ class Passes:
     """Passes over prompts of one batch size and length, whose context is hidden."""
 
     def __init__(self, model: Any, batch: int, context: int, query: int, new: int, clock: Clock) -> None:
-        """Args are those of `BenchConfig`; tokens are random, because no time depends on which they are."""
+        """Makes prompts of random tokens, for no time depends on which they are; numbers as in `BenchConfig`."""
         self._model, self._new, self._clock = model, new, clock
         self._device: torch.device = model.get_input_embeddings().weight.device
         vocab = model.get_input_embeddings().weight.shape[0]
@@ -102,15 +102,11 @@ class Passes:
 
 @contextmanager
 def _in_memory(device: torch.device, batch: int, tokens: int) -> Iterator[None]:
-    """Says in one line that the device's memory does not hold what the block makes.
-
-    Raises:
-        SettingError: it does not.
-    """
+    """Raises a SettingError of one line where the device's memory does not hold what the block makes."""
     try:
         yield
     except RuntimeError as error:
-        # The CPU's allocator has no class of its own for it, and sizes over 64 bits are told in other words.
+        # The CPU's allocator raises a plain RuntimeError, and says of sizes over 64 bits that they overflow.
         ends = any(words in str(error) for words in ("can't allocate memory", "verflow"))
         if not isinstance(error, torch.OutOfMemoryError) and not ends:
             raise

@@ -17,15 +17,13 @@ class BenchRow:
     """One timed pass; the order of the fields is the order of the columns.
 
     Attributes:
-        batch: Number of prompts.
-        context: Tokens of each that are hidden above the cut; the query follows them.
+        batch: number of prompts.
+        context: tokens of each that are hidden above the cut; the query follows them.
         side: `DENSE` or `CUT`.
-        cut: Number of layers that see the context; all of them for `DENSE`.
-        round: Which round, from 0. In a round every competitor runs once.
-        prefill_seconds: Time to read the prompts, entering the cut included.
-        decode_seconds: Time of one decoding step, the mean over all steps of the pass.
-        kv_bytes: Memory that the tensors of the cache held when the pass was over.
-        peak_bytes: Most memory at one time above what was in use before, in a pass of its own that is not timed and
+        cut: number of layers that see the context; all of them for `DENSE`.
+        round: which round, from 0. In a round every competitor runs once.
+        prefill_seconds: as `Timed` (passes.py) has it, like the two below.
+        peak_bytes: most memory at one time above what was in use before, in a pass of its own that is not timed and
             stands in round 0; None in other rounds, and on devices that do not tell.
     """
 

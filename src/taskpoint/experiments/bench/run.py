@@ -40,7 +40,7 @@ class BenchResult:
     """What `bench` measured.
 
     Attributes:
-        rows: one row per pass (experiments.bench.rows.BenchRow).
+        rows: one row per pass (`BenchRow`).
         view: ratios, ideals and shares, as reports show them.
         folder: where the rows are; None when they were not kept.
     """

@@ -1,4 +1,4 @@
-"""The model that `bench` measures, and everything beside the settings that decides the numbers."""
+"""The model that `bench` measures, and what beside the settings decides the numbers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Subject:
 
     @classmethod
     def of(cls, model: Any) -> Subject:
-        """The subject that a model is; a folder is called by its own name: results do not tell where it lies."""
+        """A model with its name; that of a folder is its last part, for results do not tell where it lies."""
         if not isinstance(model, LanguageModel | torch.nn.Module):
             raise SettingError(f"model is {shown(model)}; expected a model from taskpoint.load or of transformers")
         if not isinstance(model, LanguageModel):  # also one that peft wraps
@@ -44,7 +44,7 @@ class Subject:
 
 
 def facts(subject: Subject) -> Mapping[str, object]:
-    """What decides the rows beside the settings: the machine too, because ratios hold for one machine."""
+    """What beside the settings decides the rows: the machine too, because ratios hold for one machine."""
     model: Any = subject.model
     try:
         shape: object = dataclasses.asdict(ModelShape.from_config(model.config))

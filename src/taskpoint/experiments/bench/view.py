@@ -1,4 +1,4 @@
-"""From the rows of a `bench` run to what its reports show; needs no model.
+"""From the rows of a `bench` run to what its reports show.
 
 The ideal is counted (analysis.cost): for the prompt in operations, for a decoding step in bytes, because a step
 multiplies each matrix with a single token and waits for memory, not for arithmetic.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -36,34 +36,32 @@ def view_of(folder: RunFolder) -> BenchView:
     """
     facts = read_back(BenchFacts, folder.manifest.config, folder.path)
     settings = read_back(BenchConfig, folder.manifest.config, folder.path)
-    if settings.context is None or not all(isinstance(cut, int) for cut in settings.cuts or ("",)):
+    cuts = tuple(cut for cut in settings.cuts or () if isinstance(cut, int))
+    if settings.context is None or not cuts or cuts != settings.cuts:
         raise damaged(folder.path, "'cuts' and 'context' are not named")
-    if isinstance(facts.shape, dict):
-        read_shape(facts.shape, folder.path)
-    rows, versions = folder.frame(), folder.versions
-    config: Mapping[str, Any] = folder.manifest.config
-    ideals, reason = _ideals(config)
+    ideals, no_ideal = _ideals(facts, settings, folder.path)
+    rows = folder.frame()
     lines = []
-    for batch, context in itertools.product(sorted(config["batch"]), sorted(config["context"])):
+    for batch, context in itertools.product(sorted(settings.batch), sorted(settings.context)):
         found = rows[(rows["batch"] == batch) & (rows["context"] == context)].sort_values("round")
         if not len(found):
             continue
-        for cut in sorted(config["cuts"]):
+        for cut in sorted(cuts):
             dense, under = found[found["side"] == DENSE], found[(found["side"] == CUT) & (found["cut"] == cut)]
             ideal = ideals.of(batch, context, cut) if ideals else {}
             lines.append(BenchLine(batch, context, cut, _measures(dense, under, ideal)))
     if not lines:
         raise RunFolderError("the run has no complete ratio yet; run the same command again to continue it")
     return BenchView(
-        model=str(config["model"]),
-        num_layers=int(config["num_layers"]),
-        query=int(config["query"]),
-        new=int(config["new"]),
-        rounds=int(config["rounds"]),
+        model=facts.model,
+        num_layers=facts.num_layers,
+        query=settings.query,
+        new=settings.new,
+        rounds=settings.rounds,
         lines=tuple(lines),
-        settings=dict(config),
-        versions=dict(versions),
-        no_ideal=reason,
+        settings=dict(folder.manifest.config),
+        versions=dict(folder.versions),
+        no_ideal=no_ideal,
     )
 
 
@@ -115,12 +113,11 @@ class _Ideals:
         return {"prefill": (read, read), "decode": (moved, flops), "kv": (stored, None)}
 
 
-def _ideals(config: Mapping[str, Any]) -> tuple[_Ideals | None, str | None]:
+def _ideals(facts: BenchFacts, settings: BenchConfig, folder: Path) -> tuple[_Ideals | None, str | None]:
     """The counting of a run, or why there is none."""
-    shape = config["shape"]
-    if isinstance(shape, str):
-        return None, shape
-    found = _Ideals(ModelShape.from_json(shape), str(config["dtype"]), int(config["query"]), int(config["new"]))
+    if isinstance(facts.shape, str):
+        return None, facts.shape
+    found = _Ideals(read_shape(facts.shape, folder), facts.dtype, settings.query, settings.new)
     try:
         found.of(1, 1, 0)
     except SettingError as error:

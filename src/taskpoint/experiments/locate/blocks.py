@@ -1,4 +1,4 @@
-"""What a `locate` run found as blocks: tables for a terminal, curves for a paper; and both shown.
+"""What a `locate` run found, as blocks: tables for a terminal, curves for a paper.
 
 The figure is after Sia, Mueller and Duh 2024, experiment 1: the dashed line is the score with nothing cut, the shaded
 band the interval. The lower axis is the cut r, the upper one theirs, x = r + 1. A strip below the curves shows where
@@ -8,8 +8,6 @@ shows the share of the answers that are in it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from taskpoint.experiments.locate.findings import ConditionView, LocateView
 from taskpoint.experiments.locate.wording import conclusion, part_word, point_words
 from taskpoint.report.blocks import Block, Cell, Column, Report, Sentence, Table
@@ -17,13 +15,11 @@ from taskpoint.report.drawings import Curve, Curves, Key, Level, Point, Row, Str
 from taskpoint.report.numbers import OF_HUNDRED, percent, score, span
 from taskpoint.report.texts import short
 
-if TYPE_CHECKING:
-    pass
-
-# Shares of the asked language stand beside the scores of so many conditions; with more, a line would pass 100 columns.
+# Conditions at most whose shares of the asked language stand beside their scores; with more, a line would pass 100
+# columns.
 _WITH_LANGUAGE = 2
 
-# Tables of the parts of the task: one for each of so many conditions; five with three numbers of shots fill pages.
+# Conditions at most whose sub-tasks have a table: those of five with three numbers of shots each would fill pages.
 _WITH_PARTS = 3
 
 _LONGEST = 80  # characters of a label that fit the width of the figure

@@ -20,8 +20,7 @@ class Cell:
         condition: what is hidden; for controls only whether there is an instruction counts.
         shots: examples in the prompt.
         seed: draw of the examples.
-        part: which batch of items.
-        items: the items.
+        part: which batch of items, from 0.
         cuts: the cuts to measure, ascending.
     """
 
@@ -40,7 +39,7 @@ class Cell:
 
     @property
     def key(self) -> str:
-        """The name of the cell's part in a run folder."""
+        """What its part of the rows is called in a run folder."""
         cuts = ",".join(map(str, self.cuts))
         return f"{cell_key(self.name, self.shots, self.seed, self.part)} cuts={cuts}"
 

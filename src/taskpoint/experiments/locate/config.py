@@ -25,7 +25,7 @@ class Instruction(StrEnum):
     both = "both"
 
 
-def _some(name: str, value: Any) -> Any:
+def _one_or_more(name: str, value: Any) -> Any:
     if not value:
         raise SettingError(f"{name} are empty; expected at least one")
     return value
@@ -56,7 +56,7 @@ def _cuts(name: str, value: Any) -> tuple[int, ...] | str:
     return wholes(name, value, 0)
 
 
-def _typed_cuts(cuts: str) -> Any:
+def _typed_cuts(cuts: str) -> tuple[int, ...] | str:
     if cuts in ("all", "bisect"):
         return cuts
     try:
@@ -77,7 +77,7 @@ class LocateConfig(Configuration):
     conditions: tuple[Condition, ...] = setting(
         lambda: (Condition("examples", False),),
         "What is hidden, with or without instruction; one curve for each, the first is the headline.",
-        _some,
+        _one_or_more,
         options={
             "hide": Option(
                 list[str] | None, "What is hidden: examples, instruction,examples, query, ... May be repeated."
@@ -104,7 +104,7 @@ class LocateConfig(Configuration):
 
 @dataclass(frozen=True)
 class LocateFacts:
-    """What else config.json says of a run: which model, which task; not asked for, but found.
+    """What else config.json says of a run, found and not asked for: which model, which task.
 
     Attributes:
         shape: sizes of the model (analysis.shape.ModelShape); None for a family whose sizes are not known.

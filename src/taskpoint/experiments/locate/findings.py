@@ -1,4 +1,4 @@
-"""What a report shows: numbers and texts only, so that the page, the figure and the terminal draw the same thing."""
+"""What a report of `locate` shows, in numbers and texts: page, figure and terminal all show the same."""
 
 from __future__ import annotations
 
@@ -38,11 +38,7 @@ def _both_ends(owner: str, what: str, low: object, high: object) -> None:
 
 @dataclass(frozen=True)
 class ControlScore:
-    """One control beside the curve, in the units of the metric.
-
-    Attributes:
-        name: What was measured, e.g. "ceiling", "floor", "zero-shot", "shuffled answers".
-    """
+    """The mean score of one control, such as "ceiling" or "zero-shot", with its interval."""
 
     name: str
     mean: float
@@ -58,11 +54,13 @@ class PartView:
     """The curve of one sub-task (a direction of translation, say), at the cuts of the condition that it belongs to.
 
     Attributes:
-        name: Name of the sub-task, e.g. "eng-fra".
-        language: Share (0 to 1) of the answers in the language that was asked for, by cut; None where it is no matter.
+        name: name of the sub-task, e.g. "eng-fra".
+        mean: mean score by cut; `low` and `high` are the ends of its interval.
+        point: the task recognition point of this sub-task alone.
+        language: share (0 to 1) of the answers in the language that was asked for, by cut; None where none is.
 
     Raises:
-        SettingError: A column of another length than `mean`, a number that is not finite or no share.
+        SettingError: a column of another length than `mean`, a number that is not finite or no share.
     """
 
     name: str
@@ -85,17 +83,21 @@ class ConditionView:
     """One curve: what is hidden, how the score moves with the cut, and what follows from it.
 
     Attributes:
-        label: Name in legends and tables, e.g. "examples hidden, no instruction".
-        hide: The selector of the hidden tokens, e.g. "instruction,examples".
-        early_exit: Score by cut r when layers r and above are skipped for every token, if measured.
-        saving: What the cut at the recognition point saves, if there is a point.
-        tokens: Mean length of a prompt in tokens.
-        hidden: Mean number of hidden tokens in a prompt.
-        language: Share (0 to 1) of the answers in the language that was asked for, by cut, where the task asks for one.
-        parts: One curve per sub-task where the task has several, at the same cuts; else empty.
+        label: name in legends and tables, e.g. "examples hidden, no instruction".
+        hide: the selector of the hidden tokens, e.g. "instruction,examples".
+        instruction: whether the prompt has an instruction.
+        cuts: the measured cuts r, ascending.
+        mean: mean score by cut; `low` and `high` are the ends of its interval, as for the measures below.
+        controls: scores to hold the curve against.
+        early_exit: score by cut r when layers r and above are skipped for every token, if measured.
+        saving: what the cut at the recognition point saves, if there is a point and the model's sizes are known.
+        tokens: mean length of a prompt in tokens.
+        hidden: mean number of hidden tokens in a prompt.
+        language: share (0 to 1) of the answers in the language that was asked for, by cut, where the task asks for one.
+        parts: one curve for each sub-task where the task has several, at the same cuts; else empty.
 
     Raises:
-        SettingError: Cuts that do not ascend, a column or part that does not fit them, a number that is not finite or
+        SettingError: cuts that do not ascend, a column or part that does not fit them, a number that is not finite or
             no share, one end of an interval without the other.
     """
 
@@ -150,7 +152,7 @@ class ConditionView:
 
     @property
     def score_at_point(self) -> float | None:
-        """Mean score at the recognition point; None where there is none or that cut was not measured."""
+        """Mean score at the recognition point; None where there is no point, or that cut was not measured."""
         layer = self.point.layer
         return self.mean[self.cuts.index(layer)] if layer is not None and layer in self.cuts else None
 
@@ -166,8 +168,12 @@ class AnswerView:
     """What the model answered to one test item under one condition, at every cut.
 
     Attributes:
-        condition: Index of the condition in `LocateView.conditions`.
-        languages: Name of the language in which that answer is, by cut, "" when unknown; None where it is no matter.
+        condition: index of the condition in `LocateView.conditions`; the cuts are its cuts.
+        item: name of the test item.
+        reference: the expected answer.
+        texts: the model's answer by cut.
+        scores: its score by cut.
+        languages: name of the answer's language by cut, "" when unknown; None where the task asks for none.
     """
 
     condition: int
@@ -185,9 +191,14 @@ class LocateView:
     """Everything that a report of `locate` shows; the first condition is the headline.
 
     Attributes:
-        metric: What the scores are, e.g. "exact match".
-        answers: Answers by item and condition; may be empty.
-        command: The command line that runs it again.
+        num_layers: the number of decoder layers, N.
+        metric: what the scores are, e.g. "exact match".
+        seeds: number of draws of examples.
+        items: number of test items.
+        answers: by item and condition; may be empty.
+        settings: the run's settings as text, in the order to show.
+        command: the command line that makes such a run again.
+        versions: library -> version.
     """
 
     model: str

@@ -1,4 +1,4 @@
-"""The prompts of `locate`: what the items of a cell look like, and which of their tokens are hidden."""
+"""The prompts of `locate`: how the items of a cell are asked, and which tokens are hidden."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Prompts:
     def __init__(
         self, lm: LanguageModel, task: Task, template: Template, items: Sequence[Item], fresh: bool, new: int | None
     ) -> None:
-        """Args are those of `locate`; `new` is the longest answer in tokens, None to take it from the references."""
+        """`new` is the longest answer in tokens; None takes it from the references."""
         self._lm, self._task, self._template, self._fresh = lm, task, template, fresh
         self.max_new_tokens = new if new is not None else self._longest(items) + _SPARE_TOKENS
 
@@ -54,11 +54,7 @@ class Prompts:
             self.hidden(cell, self.asked(self.contents(cell)))
 
     def check_finite(self, cell: Cell) -> None:
-        """Reads some prompts of a cell without a cut, so that a model that computes no numbers costs no result.
-
-        Raises:
-            ModelError: it gives NaN or infinity.
-        """
+        """Reads some prompts of a cell without a cut; a ModelError where the model gives NaN or infinity."""
         check_finite_on_prompts(self._lm, self.asked(self.contents(replace(cell, items=cell.items[:_TRIED]))))
 
     def contents(self, cell: Cell) -> list[Content]:
@@ -71,11 +67,7 @@ class Prompts:
         return [self._task.content(item, cell.shots, cell.seed, **named) for item in cell.items]
 
     def asked(self, contents: Sequence[Content]) -> list[SegmentedPrompt]:
-        """The prompts, with room for an answer.
-
-        Raises:
-            PromptError: one is too long for the model.
-        """
+        """The prompts without answers; a PromptError where one leaves no room for the longest answer."""
         prompts = encoded(self._lm, self._template, contents)
         if self._lm.max_positions is not None:
             for prompt in prompts:

@@ -1,17 +1,18 @@
-"""The recognition point that a `locate` run found, and what a prompt is that is compiled by it."""
+"""From a `locate` run to a compiled prompt: the recognition point, and what else of the run the prompt needs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from taskpoint.asking.condition import Condition
 from taskpoint.errors import DataError, SettingError, UnknownNameError
+from taskpoint.experiments.locate.config import LocateFacts
 from taskpoint.experiments.locate.findings import ConditionView
 from taskpoint.experiments.locate.view import view_of
 from taskpoint.experiments.runs import read_run
+from taskpoint.experiments.stored import read_back
 from taskpoint.prompts.segments import Segment
 from taskpoint.prompts.selector import parse_selector
 from taskpoint.tasks.base import Task
@@ -23,7 +24,8 @@ class Recognised:
     """One curve of a run, as a prompt that is compiled by it needs it.
 
     Attributes:
-        after: the layer after which the task was recognised.
+        after: the recognition point.
+        task_sha256: fingerprint of the task, as `Task.fingerprint` gives it.
     """
 
     folder: Path
@@ -38,11 +40,7 @@ class Recognised:
     template: str
 
     def check_model(self, model: str) -> None:
-        """Refuses another model than that of the run.
-
-        Raises:
-            SettingError: it is another one.
-        """
+        """Refuses, by a SettingError, another model than that of the run."""
         if model != self.model:
             raise SettingError(f"{self.folder} is about model {self.model!r}, not {model!r}; give a run of that model")
 
@@ -86,8 +84,7 @@ def recognised(
         SettingError: it has not measured this, found no recognition point, or several.
     """
     run = read_run(folder, "locate")
-    config: Any = run.manifest.config
-    view = view_of(run)
+    view, facts = view_of(run), read_back(LocateFacts, run.manifest.config, run.path)
     wanted = None if hide is None else parse_selector(hide).text
     fitting = [
         one
@@ -118,11 +115,11 @@ def recognised(
         after=layer,
         condition=Condition(one.hide, one.instruction),
         shots=one.shots,
-        model=view.model,
-        revision=config["revision"],
-        dtype=str(config["dtype"]),
-        task=view.task,
-        task_sha256=str(config["task_sha256"]),
+        model=facts.model,
+        revision=facts.revision,
+        dtype=facts.dtype,
+        task=facts.task,
+        task_sha256=facts.task_sha256,
         template=view.template,
     )
 

@@ -1,4 +1,4 @@
-"""What `locate` gives back: rows, curves, points, and the report and figure of them."""
+"""What `locate` gives back."""
 
 from __future__ import annotations
 

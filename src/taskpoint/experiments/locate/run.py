@@ -178,7 +178,7 @@ class Locate(Work[Cell]):
         yield from self._grid.control_cells() if self.config.controls else ()
 
     def rows(self, cell: Cell, step: Step) -> list[Row]:
-        """Asks the model the items of a cell; the rows, cut by cut.
+        """Asks the model the items of a cell under each of its cuts.
 
         Raises:
             ModelError: the model gives NaN or infinity.
@@ -230,13 +230,13 @@ def _languages(task: Task, item: Item, text: str) -> dict[str, Any]:
 
 
 def _fingerprint(content: Content) -> str:
-    """Names the examples of a prompt, so that a row can be traced to them."""
+    """A short name of the examples of a prompt, so that a row can be traced to them."""
     text = "\x00".join(f"{example.input}\x01{example.output}" for example in content.examples)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _facts(lm: LanguageModel, task: Task, items: Sequence[Item]) -> Mapping[str, object]:
-    """What decides the rows beside the settings."""
+    """What beside the settings decides the rows."""
     model: Any = lm.model
     try:
         shape: object = dataclasses.asdict(ModelShape.from_config(model.config))
@@ -271,7 +271,7 @@ def _fitting(cuts: tuple[int, ...] | str, layers: int) -> tuple[int, ...] | None
 
 
 def _can_shuffle(task: Task, items: Iterable[Item], config: LocateConfig) -> tuple[int, ...]:
-    """The shots whose answers can be shuffled: tasks with few different answers leave no wrong ones to give."""
+    """The shots whose answers can be shuffled; few different answers leave no wrong ones to give."""
     possible = []
     for count in filter(None, config.shots):
         try:

@@ -1,17 +1,19 @@
-"""From the rows of a `locate` run to what its reports show; needs no model."""
+"""From the rows of a `locate` run to what its reports show."""
 
 from __future__ import annotations
 
+import itertools
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from taskpoint.analysis.recognition import CurvePoint, RecognitionPoint, curve, recognition_point
-from taskpoint.analysis.savings import Saving, saving
+from taskpoint.analysis.savings import saving
 from taskpoint.analysis.shape import ModelShape
 from taskpoint.asking.condition import EARLY_EXIT, SHUFFLED, ZERO_SHOT, Condition, named
 from taskpoint.asking.learnt import model_for
@@ -38,11 +40,37 @@ def view_of(folder: RunFolder) -> LocateView:
     """
     facts = read_back(LocateFacts, folder.manifest.config, folder.path)
     settings = read_back(LocateConfig, folder.manifest.config, folder.path)
-    if facts.shape is not None:
-        read_shape(facts.shape, folder.path)
-    rows, config = folder.frame(), folder.manifest.config
+    shape = None if facts.shape is None else read_shape(facts.shape, folder.path)
+    rows = folder.frame()
     _check_rows(rows, facts, settings, folder.path)
-    return _view(rows, config, settings, folder.versions)
+    conditions: list[ConditionView] = []
+    answers: list[AnswerView] = []
+    for condition, shots in itertools.product(settings.conditions, settings.shots):
+        found = _rows_of(rows, condition.name, shots)
+        # A curve of fewer draws than were asked for is one that was interrupted.
+        if found["seed"].nunique() < settings.seeds:
+            continue
+        label = condition.label if len(settings.shots) == 1 else f"{condition.label}, {shots}-shot"
+        cuts = tuple(sorted(int(cut) for cut in found["cut"].unique()))
+        view = _condition_view(_Curve(rows, condition, shots, cuts, facts.num_layers), label, shape)
+        answers += _answers(found, len(conditions), cuts)
+        conditions.append(view)
+    if not conditions:
+        raise RunFolderError("the run has no complete curve yet; run the same command again to continue it")
+    return LocateView(
+        model=facts.model,
+        num_layers=facts.num_layers,
+        task=facts.task,
+        metric=facts.metric,
+        template=str(settings.template),
+        seeds=settings.seeds,
+        items=int(rows["item"].nunique()),
+        conditions=tuple(conditions),
+        answers=tuple(answers),
+        settings=_settings(facts, settings),
+        command=_command(facts, settings),
+        versions=dict(folder.versions),
+    )
 
 
 def _check_rows(rows: pd.DataFrame, facts: LocateFacts, settings: LocateConfig, path: Path) -> None:
@@ -63,150 +91,123 @@ def _check_rows(rows: pd.DataFrame, facts: LocateFacts, settings: LocateConfig, 
         raise damaged(path, f"'shots' are {list(settings.shots)}, but some rows are of {strange[0]}")
 
 
-def _view(
-    rows: pd.DataFrame, config: Mapping[str, Any], settings: LocateConfig, versions: Mapping[str, str]
-) -> LocateView:
-    views: list[ConditionView] = []
-    answers: list[AnswerView] = []
-    for values in config["conditions"]:
-        condition = Condition(values["hide"], values["instruction"])
-        for shots in config["shots"]:
-            found = rows[(rows["condition"] == condition.name) & (rows["shots"] == shots)]
-            # A curve of fewer draws than were asked for is one that was interrupted.
-            if found["seed"].nunique() < config["seeds"]:
-                continue
-            one = _condition_view(rows, found, condition, shots, config)
-            answers += _answers(found, len(views), one.cuts)
-            views.append(one)
-    if not views:
-        raise RunFolderError("the run has no complete curve yet; run the same command again to continue it")
-    return LocateView(
-        model=str(config["model"]),
-        num_layers=int(config["num_layers"]),
-        task=str(config["task"]),
-        metric=str(config["metric"]),
-        template=str(config["template"]),
-        seeds=int(config["seeds"]),
-        items=int(rows["item"].nunique()),
-        conditions=tuple(views),
-        answers=tuple(answers),
-        settings=_settings(config),
-        command=command(config, settings),
-        versions=dict(versions),
-    )
+@dataclass(frozen=True, eq=False)
+class _Curve:
+    """One curve among the rows of a run, or of one of its sub-tasks, with the controls that belong to it.
+
+    Attributes:
+        rows: all of them, those of other curves too.
+        layers: number of layers of the model, N.
+    """
+
+    rows: pd.DataFrame
+    condition: Condition
+    shots: int
+    cuts: tuple[int, ...]
+    layers: int
+
+    @cached_property
+    def scores(self) -> CurveScores:
+        return curve_scores(self.rows, self.condition.name, self.shots, self.cuts)
+
+    @cached_property
+    def language(self) -> CurveScores | None:
+        return language_scores(self.rows, self.condition.name, self.shots, self.cuts)
+
+    @cached_property
+    def zero_shot(self) -> CurveScores | None:
+        if self.condition.zero_shot is None:
+            return None
+        name = named(ZERO_SHOT, self.condition.zero_shot)
+        if not (self.rows["condition"] == name).any():
+            return None
+        # Without examples a prompt is the same under every seed, so it is asked once.
+        seeds = _rows_of(self.rows, self.condition.name, self.shots)["seed"].nunique()
+        asked = curve_scores(self.rows, name, 0, [self.layers])
+        return replace(asked, values=np.repeat(asked.values, seeds, axis=1))
+
+    def control(self, kind: str, cuts: Sequence[int]) -> CurveScores | None:
+        """The scores of a control that is asked with examples; None where it was not measured."""
+        name = named(kind, self.condition.instruction)
+        if _rows_of(self.rows, name, self.shots).empty:
+            return None
+        return curve_scores(self.rows, name, self.shots, cuts)
+
+    def point(self) -> RecognitionPoint:
+        scores, zero = self.scores, self.zero_shot
+        control = None if zero is None else zero.values[0]
+        return recognition_point(self.cuts, scores.values, control, num_layers=self.layers, statistic=scores.statistic)
+
+    def with_intervals(self, scores: CurveScores) -> tuple[CurvePoint, ...]:
+        return curve(self.cuts, scores.values, statistic=scores.statistic)
 
 
-def _condition_view(
-    rows: pd.DataFrame, found: pd.DataFrame, condition: Condition, shots: int, config: Mapping[str, Any]
-) -> ConditionView:
-    cuts = sorted(int(cut) for cut in found["cut"].unique())
-    layers = int(config["num_layers"])
-    scores = curve_scores(rows, condition.name, shots, cuts)
-    zero = _zero_shot(rows, condition, shots, layers)
-    point, points = _recognised(cuts, scores, zero, layers)
-    language = language_scores(rows, condition.name, shots, cuts)
-    spoken = None if language is None else curve(cuts, language.values)
-    exits = _early_exit(rows, condition, shots, cuts)
+def _rows_of(rows: pd.DataFrame, condition: str, shots: int) -> pd.DataFrame:
+    found: pd.DataFrame = rows[(rows["condition"] == condition) & (rows["shots"] == shots)]
+    return found
+
+
+def _condition_view(own: _Curve, label: str, shape: ModelShape | None) -> ConditionView:
+    found = _rows_of(own.rows, own.condition.name, own.shots)
+    tokens, hidden = round(float(found["tokens"].mean())), round(float(found["hidden"].mean()))
+    point, points = own.point(), own.with_intervals(own.scores)
+    spoken = None if own.language is None else own.with_intervals(own.language)
+    skipped = own.control(EARLY_EXIT, own.cuts)
+    exits = None if skipped is None else own.with_intervals(skipped)
     return ConditionView(
-        label=condition.label if len(config["shots"]) == 1 else f"{condition.label}, {shots}-shot",
-        hide=condition.hide,
-        instruction=condition.instruction,
-        shots=shots,
-        cuts=tuple(cuts),
+        label=label,
+        hide=own.condition.hide,
+        instruction=own.condition.instruction,
+        shots=own.shots,
+        cuts=own.cuts,
         mean=tuple(p.mean for p in points),
         low=tuple(p.low for p in points),
         high=tuple(p.high for p in points),
         point=point,
-        controls=_controls(rows, condition, shots, scores, zero, layers),
-        early_exit=None if exits is None else tuple(i.mean for i in exits),
-        early_exit_low=None if exits is None else tuple(i.low for i in exits),
-        early_exit_high=None if exits is None else tuple(i.high for i in exits),
-        saving=_saving(config, found, point, shots),
-        tokens=round(float(found["tokens"].mean())),
-        hidden=round(float(found["hidden"].mean())),
+        controls=_controls(own),
+        early_exit=None if exits is None else tuple(p.mean for p in exits),
+        early_exit_low=None if exits is None else tuple(p.low for p in exits),
+        early_exit_high=None if exits is None else tuple(p.high for p in exits),
+        saving=None if shape is None or point.layer is None else saving(shape, tokens, hidden, point.layer, own.shots),
+        tokens=tokens,
+        hidden=hidden,
         language=None if spoken is None else tuple(p.mean for p in spoken),
         language_low=None if spoken is None else tuple(p.low for p in spoken),
         language_high=None if spoken is None else tuple(p.high for p in spoken),
-        parts=_parts(rows, condition, shots, cuts, layers),
+        parts=_parts(own),
     )
 
 
-def _recognised(
-    cuts: Sequence[int], scores: CurveScores, zero: CurveScores | None, layers: int
-) -> tuple[RecognitionPoint, tuple[CurvePoint, ...]]:
-    named: dict[str, Any] = {"statistic": scores.statistic}
-    control = None if zero is None else zero.values[0]
-    return recognition_point(cuts, scores.values, control, num_layers=layers, **named), curve(
-        cuts, scores.values, **named
-    )
-
-
-def _parts(
-    rows: pd.DataFrame, condition: Condition, shots: int, cuts: Sequence[int], layers: int
-) -> tuple[PartView, ...]:
+def _parts(own: _Curve) -> tuple[PartView, ...]:
     """The same curve for each sub-task of a suite; nothing where there is only one."""
-    names = list(dict.fromkeys(rows["subtask"]))
+    names = sorted(set(own.rows["subtask"]))
     if len(names) < 2:
         return ()
     views = []
-    for name in sorted(names):
-        own = rows[rows["subtask"] == name]
-        scores = curve_scores(own, condition.name, shots, cuts)
-        point, points = _recognised(cuts, scores, _zero_shot(own, condition, shots, layers), layers)
-        language = language_scores(own, condition.name, shots, cuts)
+    for name in names:
+        part = replace(own, rows=own.rows[own.rows["subtask"] == name])
+        points = part.with_intervals(part.scores)
         views.append(
             PartView(
                 name=name,
                 mean=tuple(p.mean for p in points),
                 low=tuple(p.low for p in points),
                 high=tuple(p.high for p in points),
-                point=point,
-                language=None if language is None else tuple(map(float, language.by_cut)),
+                point=part.point(),
+                language=None if part.language is None else tuple(map(float, part.language.by_cut)),
             )
         )
     return tuple(views)
 
 
-def _zero_shot(rows: pd.DataFrame, condition: Condition, shots: int, layers: int) -> CurveScores | None:
-    if condition.zero_shot is None:
-        return None
-    name = named(ZERO_SHOT, condition.zero_shot)
-    if not (rows["condition"] == name).any():
-        return None
-    # Without examples a prompt is the same under every seed, so it is asked once.
-    seeds = rows[(rows["condition"] == condition.name) & (rows["shots"] == shots)]["seed"].nunique()
-    asked = curve_scores(rows, name, 0, [layers])
-    return replace(asked, values=np.repeat(asked.values, seeds, axis=1))
-
-
-def _early_exit(
-    rows: pd.DataFrame, condition: Condition, shots: int, cuts: Sequence[int]
-) -> tuple[CurvePoint, ...] | None:
-    name = named(EARLY_EXIT, condition.instruction)
-    if not ((rows["condition"] == name) & (rows["shots"] == shots)).any():
-        return None
-    scores = curve_scores(rows, name, shots, cuts)
-    return curve(cuts, scores.values, statistic=scores.statistic)
-
-
-def _controls(
-    rows: pd.DataFrame, condition: Condition, shots: int, scores: CurveScores, zero: CurveScores | None, layers: int
-) -> tuple[ControlScore, ...]:
-    measured = {"ceiling": scores.interval(-1), "floor": scores.interval(0)}
-    if zero is not None:
-        measured[ZERO_SHOT] = zero.interval(0)
-    name = named(SHUFFLED, condition.instruction)
-    if ((rows["condition"] == name) & (rows["shots"] == shots)).any():
-        measured[SHUFFLED] = curve_scores(rows, name, shots, [layers]).interval(0)
-    return tuple(ControlScore(control, i.mean, i.low, i.high) for control, i in measured.items())
-
-
-def _saving(config: Mapping[str, Any], found: pd.DataFrame, point: RecognitionPoint, shots: int) -> Saving | None:
-    if point.layer is None or config["shape"] is None:
-        return None
-    shape = ModelShape.from_json(config["shape"])
-    tokens, hidden = round(float(found["tokens"].mean())), round(float(found["hidden"].mean()))
-    return saving(shape, tokens, hidden, point.layer, shots)
+def _controls(own: _Curve) -> tuple[ControlScore, ...]:
+    measured = {"ceiling": own.scores.interval(-1), "floor": own.scores.interval(0)}
+    if own.zero_shot is not None:
+        measured[ZERO_SHOT] = own.zero_shot.interval(0)
+    shuffled = own.control(SHUFFLED, [own.layers])
+    if shuffled is not None:
+        measured[SHUFFLED] = shuffled.interval(0)
+    return tuple(ControlScore(name, found.mean, found.low, found.high) for name, found in measured.items())
 
 
 def _answers(found: pd.DataFrame, index: int, cuts: Sequence[int]) -> list[AnswerView]:
@@ -231,34 +232,34 @@ def _answers(found: pd.DataFrame, index: int, cuts: Sequence[int]) -> list[Answe
     return views
 
 
-def _settings(config: Mapping[str, Any]) -> dict[str, str]:
+def _settings(facts: LocateFacts, settings: LocateConfig) -> dict[str, str]:
     said = {
-        "model": config["model"],
-        "revision": config["revision"] or "none",
-        "precision": config["dtype"],
-        "attention": config["attention"],
-        "task": config["task"],
-        "metric": config.get("metric_signature", config.get("metric_name", config["metric"])),
-        "template": config["template"],
-        "shots": ", ".join(map(str, config["shots"])),
-        "seeds": config["seeds"],
-        "examples": "new for each item" if config["fresh"] else "fixed for the test set",
-        "items": config["items"],
-        "cuts": config["cuts"] if isinstance(config["cuts"], str) else ", ".join(map(str, config["cuts"])),
-        "batch size": config["batch_size"],
+        "model": facts.model,
+        "revision": facts.revision or "none",
+        "precision": facts.dtype,
+        "attention": facts.attention,
+        "task": facts.task,
+        "metric": facts.metric_signature or facts.metric_name or facts.metric,
+        "template": settings.template,
+        "shots": ", ".join(map(str, settings.shots)),
+        "seeds": settings.seeds,
+        "examples": "new for each item" if settings.fresh else "fixed for the test set",
+        "items": settings.items,
+        "cuts": settings.cuts if isinstance(settings.cuts, str) else ", ".join(map(str, settings.cuts)),
+        "batch size": settings.batch_size,
         "intervals": "95 %, bootstrap over items and over seeds",
     }
     return {name: str(value) for name, value in said.items()}
 
 
-def command(config: Mapping[str, Any], settings: LocateConfig) -> str:
-    """The command line that runs it again."""
+def _command(facts: LocateFacts, settings: LocateConfig) -> str:
+    """The command line that makes such a run again."""
     words = ["taskpoint", "locate"]
-    if config["model"] != model_for(str(config["task"])):
-        words += [str(config["model"])]
-    words += ["--task", str(config["task"])]
-    if "metric_name" in config:
-        words += ["--metric", str(config["metric_name"])]
+    if facts.model != model_for(facts.task):
+        words += [facts.model]
+    words += ["--task", facts.task]
+    if facts.metric_name is not None:
+        words += ["--metric", facts.metric_name]
     return shlex.join([*words, *settings.words()])
 
 

@@ -9,11 +9,7 @@ from taskpoint.report.numbers import percent
 def hidden_words(condition: ConditionView) -> str:
     """The hidden tokens in words, e.g. "the instruction and the 5 examples"; odd selectors are quoted."""
     examples = "the example" if condition.shots == 1 else f"the {condition.shots} examples"
-    words = {
-        "instruction": "the instruction",
-        "examples": examples,
-        "query": "the query",
-    }
+    words = {"instruction": "the instruction", "examples": examples, "query": "the query"}
     parts = [part.strip() for part in condition.hide.split(",")]
     if not all(part in words for part in parts):
         return f"the hidden tokens ({condition.hide})"
@@ -33,15 +29,7 @@ def part_word(condition: ConditionView) -> str:
 
 
 def sentence(view: LocateView, condition: ConditionView) -> str:
-    """What one condition says about the model, in one sentence.
-
-    Args:
-        view: The report that the condition belongs to.
-        condition: The condition to speak about.
-
-    Returns:
-        The layer with its interval and what the cut saves there, or why there is no such layer.
-    """
+    """What one condition says about the model: the layer and what a cut there saves, or why there is no such layer."""
     point = condition.point
     hidden = hidden_words(condition)
     if point.layer is None:

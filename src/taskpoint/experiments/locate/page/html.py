@@ -56,7 +56,7 @@ class _Panel:
 
 
 def _spread(view: LocateView) -> tuple[float, float]:
-    """One scale for every forest plot of the page, so that they can be compared."""
+    """The ends of the one scale of all forest plots of the page, so that they can be compared."""
     ends = [end for it in view.conditions for control in it.controls for end in (control.low, control.high)]
     ends += [end for it in view.conditions for end in (*it.low, *it.high)]
     low, high = min(0.0, *ends), max(ends)
@@ -105,14 +105,10 @@ def _hash(script: str) -> str:
 
 
 def page(view: LocateView) -> str:
-    """Write the report as HTML.
+    """The report as HTML.
 
-    Args:
-        view: What to show.
-
-    Returns:
-        The page. Everything from the view is escaped, and a content security policy lets only our own script run
-        and forbids every connection.
+    Everything from the view is escaped, and a content security policy lets only our own script run and forbids every
+    connection.
     """
     filled = environment(_FOLDER)
     filled.filters["score"] = lambda value: score(value, view.metric)
@@ -138,16 +134,5 @@ def page(view: LocateView) -> str:
 
 
 def save_page(view: LocateView, path: Path | str) -> Path:
-    """Write the report to a file.
-
-    Args:
-        view: What to show.
-        path: The file; its folder is made when missing.
-
-    Returns:
-        The path that was written.
-
-    Raises:
-        RunFolderError: It cannot be written.
-    """
+    """Writes the page, and its folder when missing; a RunFolderError where it cannot be written."""
     return save_whole(place("path", path), page(view).encode())

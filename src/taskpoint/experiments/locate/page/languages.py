@@ -22,11 +22,7 @@ def _stretches(languages: Sequence[str]) -> list[tuple[int, int, str]]:
 
 
 def changes(cuts: Sequence[int], languages: Sequence[str]) -> str:
-    """The languages of one answer in one line.
-
-    Args:
-        cuts: The measured cuts, ascending.
-        languages: Name of the language at each of them, "" when unknown.
+    """The languages of one answer by cut in one line; "" stands for one that is unknown.
 
     Returns:
         E.g. "r = 0 to 2: German; from r = 3: French", or "French at every cut".
@@ -47,13 +43,11 @@ def stories(answers: Sequence[AnswerView]) -> list[int]:
     """The items whose answers tell best when the model knows which language is asked for.
 
     The language at r = 0 must be another than with nothing cut, both known, and the score must gain by it. Few changes
-    come before many, then a high gain, then a long sentence: a single word convinces nobody.
-
-    Args:
-        answers: The answers of one condition.
+    come before many, then a high gain before a low one, then a long sentence before a short one, for a single word
+    convinces nobody.
 
     Returns:
-        Their places in `answers`, the best first, at most a dozen; empty where no language changes.
+        Their places in `answers`, those of one condition; the best first, at most a dozen.
     """
 
     def rank(place: int) -> tuple[bool, float, int, int]:

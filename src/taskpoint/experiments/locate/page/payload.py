@@ -60,11 +60,7 @@ def _condition(index: int, condition: ConditionView) -> dict[str, object]:
 def payload(view: LocateView) -> str:
     """The page's data as JSON that may stand between `<script type="application/json">` and its end tag.
 
-    Args:
-        view: What the page shows.
-
-    Returns:
-        JSON in which no character can end the element or open a comment: `<`, `>` and `&` are escaped.
+    No character in it can end the element or open a comment: `<`, `>` and `&` are escaped.
     """
     texts = _Texts()
     answers: list[list[AnswerView]] = [[] for _ in view.conditions]
