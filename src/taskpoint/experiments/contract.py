@@ -110,7 +110,8 @@ class View(Protocol):
     """`view.py`: from rows to what people see; needs no torch.
 
     Where other files than page and figure belong beside the rows, it has `write(view, folder)` too, which writes them
-    and gives their paths by what they are, such as "report".
+    and gives their paths by what they are, such as "report". Where it says something of every layer, it has
+    `layers_of(view)` too, which gives `analysis.layers.LayerValues`: `profile` holds these against each other.
     """
 
     LAYOUT: Layout
