@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from taskpoint.configuration import Configuration
@@ -45,10 +46,13 @@ class Work(ABC, Generic[CellT]):
     Attributes:
         name: what a folder of the run is called after, such as its model.
         manifest: settings and facts that decide the rows, as values that JSON has; what config.json holds.
+        folder: the run's folder, for what a cell leaves beside its rows, such as adapters; the runner sets it before
+            the first cell. It is written before the cell's rows are, so that it is whole where they are there.
     """
 
     name: str
     manifest: Mapping[str, object]
+    folder: Path
 
     def check(self) -> None:
         """Refuses, before anything is written, what could not be finished."""

@@ -51,6 +51,7 @@ def run(
     """
     work.check()
     with _opened(experiment, work, out) as folder:
+        work.folder = folder.path
         done = known = 0
 
         def step(note: str = "") -> None:
