@@ -74,7 +74,7 @@ def split(step: int) -> list[TrainingBatch]:
     """The same sequences in parts of unlike size and length."""
     whole = batch_of(step)
     first, rest = (TrainingBatch(*(each[rows] for each in vars(whole).values())) for rows in ([0], [1, 2, 3]))
-    longer = (nn.functional.pad(each, (0, 2)) for each in vars(rest).values())
+    longer = (nn.functional.pad(each, (0, 2)) for each in vars(rest).values() if each is not None)
     return [first, TrainingBatch(*longer)]
 
 

@@ -219,7 +219,15 @@ def test_a_value_out_of_its_range_is_refused_before_anything_is_written(
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("lengths", ()), ("lengths", (9,)), ("repeat_share", 2.0), ("instruction_share", -1.0)]
+    ("name", "value"),
+    [
+        ("lengths", ()),
+        ("lengths", (9,)),
+        ("repeat_share", 2.0),
+        ("instruction_share", -1.0),
+        ("gap_share", 1.5),
+        ("longest_gap", 3),
+    ],
 )
 def test_a_mixture_that_cannot_be_drawn_is_refused_before_anything_is_written(
     tiny_translator: PretrainTranslator, name: str, value: object

@@ -48,13 +48,21 @@ def pretrain_translator(
     seed: SeedOption = 0,
     steps: StepsOption = None,
     size: Annotated[str, typer.Option(help="bundled, or large for a GPU.")] = "bundled",
+    gaps: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of the sequences with gaps in their positions, as a cut leaves. (default: the recipe's)"
+        ),
+    ] = None,
     device: DeviceOption = None,
 ) -> None:
     """Train the bundled translator again from Tatoeba pairs; run again with the same folder, it continues."""
     from taskpoint.pretrain.translator import PretrainTranslator, run, sized
     from taskpoint.report.progress import progress
 
-    config = PretrainTranslator(out, data, seed=seed, **{**sized(size), **_given(steps=steps, device=device)})
+    config = PretrainTranslator(
+        out, data, seed=seed, **{**sized(size), **_given(steps=steps, gap_share=gaps, device=device)}
+    )
     with progress("pretrain translator", console(stderr=True)) as tell:
         result = run(config, tell)
     for task in result.tasks:

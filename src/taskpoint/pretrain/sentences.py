@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Int64
 from transformers import PreTrainedTokenizerFast
 
 from taskpoint.errors import SettingError
@@ -18,7 +19,7 @@ from taskpoint.prompts.segments import SegmentedPrompt
 from taskpoint.prompts.template import Template
 from taskpoint.tasks.tatoeba import Corpus
 from taskpoint.tasks.translation import instruction
-from taskpoint.training.sequences import TrainingBatch, collate
+from taskpoint.training.sequences import TrainingBatch, collate, with_gaps
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,9 @@ class SentenceMixture:
         tokens: Most tokens that are computed at once, padding counted.
         instruction_share: Share of the translating sequences that begin with the instruction line.
         repeat_share: Share of the sequences that repeat, where they have at most `longest_repeat` pairs.
+        gap_share: Share of the sequences whose positions have gaps (`with_gaps`): a model that saw none pays for the
+            gap that a cut leaves, beside what it loses with the hidden tokens.
+        longest_gap: Positions that the gaps of a sequence leave out at most, together.
 
     Raises:
         SettingError: A share outside 0 … 1, no number of pairs, a template without a stop text, or fewer sentences than
@@ -49,9 +53,11 @@ class SentenceMixture:
     instruction_share: float
     repeat_share: float
     longest_repeat: int
+    gap_share: float = 0.0
+    longest_gap: int = 256
 
     def __post_init__(self) -> None:
-        for name in ("instruction_share", "repeat_share"):
+        for name in ("instruction_share", "repeat_share", "gap_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SettingError(f"{name} is {getattr(self, name)}; expected a share from 0 to 1")
         if not self.lengths or min(self.lengths) < 1 or max(self.lengths) > self.pairs:
@@ -61,6 +67,10 @@ class SentenceMixture:
         if self.tokens < 1 or self.longest_repeat < 0:
             raise SettingError(
                 f"tokens is {self.tokens} and longest_repeat {self.longest_repeat}; expected at least 1, and 0 or more"
+            )
+        if self.longest_gap < max(self.lengths, default=1):
+            raise SettingError(
+                f"longest_gap is {self.longest_gap}; expected at least {max(self.lengths)}, one position for each gap"
             )
         if not self.corpora:
             raise SettingError("there is no language to train on; expected at least one")
@@ -88,7 +98,19 @@ class SentenceMixture:
             left -= length
         prompts = encode_many(tokenizer, self.template, contents, outputs)
         pad = int(tokenizer.pad_token_id)
-        return tuple(collate(part, pad) for part in _alike(prompts, self.tokens))
+        if not self.gap_share:
+            return tuple(collate(part, pad) for part in _alike(prompts, self.tokens))
+        # Draws of their own: with and without gaps the sequences are the same.
+        chance = np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, step, 1))))
+        return tuple(
+            collate(part, pad, [self._positions(prompt, chance) for prompt in part])
+            for part in _alike(prompts, self.tokens)
+        )
+
+    def _positions(self, prompt: SegmentedPrompt, chance: np.random.Generator) -> Int64[np.ndarray, " T"]:
+        if chance.random() < self.gap_share:
+            return with_gaps(prompt, self.longest_gap, chance)
+        return np.arange(len(prompt))
 
     def texts(self) -> Iterator[str]:
         """Each training pair once and each instruction, as they are written: what a tokenizer is trained on."""

@@ -85,6 +85,8 @@ class PretrainTranslator(Recipe):
     instruction_share: float = 0.5
     repeat_share: float = 0.26
     longest_repeat: int = 2
+    gap_share: float = 0.0
+    longest_gap: int = 256
     layers: int = 10
     width: int = 192
     heads: int = 3
@@ -121,6 +123,8 @@ class PretrainTranslator(Recipe):
             instruction_share=self.instruction_share,
             repeat_share=self.repeat_share,
             longest_repeat=self.longest_repeat,
+            gap_share=self.gap_share,
+            longest_gap=self.longest_gap,
         )
 
 

@@ -200,7 +200,12 @@ def _backward(
     taught = batch.targets[:, 1:]
     labels = batch.input_ids[:, 1:][taught]
     with torch.autocast(model.device.type, torch.bfloat16, enabled=settings.bfloat16):
-        states = model.base_model(input_ids=batch.input_ids[:, :-1], use_cache=False).last_hidden_state
+        ids = batch.input_ids[:, :-1]
+        given: dict[str, Tensor] = {}
+        if batch.positions is not None:
+            # Without a mask the library takes a gap in positions for the start of another sequence.
+            given = {"position_ids": batch.positions[:, :-1], "attention_mask": torch.ones_like(ids)}
+        states = model.base_model(input_ids=ids, **given, use_cache=False).last_hidden_state
         scores = model.get_output_embeddings()(states[taught])
     loss = nn.functional.cross_entropy(scores.float(), labels, reduction="sum") / wanted
     loss.backward()
