@@ -28,7 +28,7 @@ class LayerValues:
         pointed_replicates: the same of other draws. [R]
 
     Raises:
-        SettingError: shapes that do not fit each other, or values that are not finite.
+        SettingError: values that are not finite.
     """
 
     what: str
@@ -38,11 +38,5 @@ class LayerValues:
     pointed_replicates: Float[np.ndarray, " R"]
 
     def __post_init__(self) -> None:
-        layers, draws = self.values.shape[-1], len(self.pointed_replicates)
-        if self.values.shape != (layers,) or self.replicates.shape != (draws, layers):
-            raise SettingError(
-                f"{self.what}: values of shape {self.values.shape}, replicates {self.replicates.shape} and "
-                f"{self.pointed_replicates.shape}; expected (N,), (R, N) and (R,)"
-            )
         if not (np.isfinite(self.values).all() and np.isfinite(self.replicates).all()):
             raise SettingError(f"{self.what}: some values of layers are not finite; expected a number for every layer")
