@@ -53,6 +53,11 @@ _ROWS = (
         "Measure what a cut saves: prompt, decoded token, memory; beside what counting says is possible.",
         "taskpoint.experiments.bench",
     ),
+    Experiment(
+        "profile",
+        "Hold context cuts, ablation, head gates and adapters against each other: do they point at the same layer?",
+        "taskpoint.experiments.profile",
+    ),
 )
 
 EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType({row.kind: row for row in _ROWS})
