@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,7 +61,7 @@ class ProfileConfig(Configuration):
         words=lambda others: [word for each in others for word in ("--set", each)],
     )
 
-    def given(self, kind: str) -> Mapping[str, Any]:
+    def given(self, kind: str) -> dict[str, Any]:
         """What one experiment is told beside what all of them share, by name of the setting.
 
         Raises:
