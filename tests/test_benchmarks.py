@@ -118,6 +118,11 @@ def test_targets_are_held_against_the_median(load, capsys):
     assert verdicts == ["at least 2: met |", "at least 2: NOT MET |", "at most 2: NOT MET |"]
 
 
+def test_the_published_way_and_a_sweep_give_the_same_answers(load, capsys):
+    found = figures(run(load("published"), "--items 3 --batch 2 --new 2 --shots 1", capsys))
+    assert found["answers that are the same, %"] == 100
+
+
 def test_the_translator_is_asked_in_three_ways(load, capsys):
     load("translator").main(["--items", "4", "--batch", "4", "--new", "3", "--rounds", "1", "--shots", "2"])
     found = figures(capsys.readouterr().out)
