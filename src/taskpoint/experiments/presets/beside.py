@@ -257,7 +257,7 @@ def _in_table(blocks: Sequence[Block], wanted: InTable) -> float | None:
             continue
         at = next((n for n, column in enumerate(block.columns) if column.heading.startswith(wanted.column)), None)
         for row in block.rows if at is not None else ():
-            if _text(row[0]).startswith(wanted.row) and at is not None:
+            if [_text(cell) for cell in row[: len(wanted.row)]] == wanted.row and at is not None:
                 number = _NUMBER.search(_text(row[at]))
                 return None if number is None else float(number[0])
     return None
@@ -292,6 +292,22 @@ def curves_table(found: Comparison) -> Table | None:
     return Table(title, tuple(columns), tuple(rows))
 
 
+def _halves(found: Comparison) -> list[str]:
+    """Where the way of the curves is half done, held against where it was published: the range over the curves."""
+    offs = []
+    for pair in found.pairs:
+        theirs = middle([(x, value.middle) for x, value, _ in pair.shared])
+        ours = middle([(x, ours) for x, _, ours in pair.shared])
+        if theirs is not None and ours is not None:
+            offs.append((ours - theirs, pair.name))
+    if not offs:
+        return []
+    unit = "of the depth" if found.deep else "layers"
+    ends = dict.fromkeys((min(offs), max(offs)))
+    told = [f"{abs(off):.2f} {unit} {'later' if off > 0 else 'earlier'} ({curve})" for off, curve in ends]
+    return [f"half of the way from floor to ceiling is done {' to '.join(told)} than published"]
+
+
 def outcome(found: Comparison) -> Sentence:
     """What came of a run, in one sentence."""
     name, published = found.run.planned.name, found.published
@@ -310,22 +326,7 @@ def outcome(found: Comparison) -> Sentence:
         said.append(
             "the run was made shorter or otherwise than the paper's, so that shapes compare and scores hardly do"
         )
-    halves = [
-        (theirs, ours)
-        for pair in found.pairs
-        if (theirs := middle([(x, value.middle) for x, value, _ in pair.shared])) is not None
-        and (ours := middle([(x, ours) for x, _, ours in pair.shared])) is not None
-    ]
-    if halves:
-        off = sum(ours - theirs for theirs, ours in halves) / len(halves)
-        unit = "of the depth" if found.deep else "layers"
-        curves = "the curve's way is" if len(halves) == 1 else f"the way of {len(halves)} curves is"
-        where = (
-            "where it was published"
-            if abs(off) < 0.005
-            else f"{abs(off):.2f} {unit} {'later' if off > 0 else 'earlier'} than published"
-        )
-        said.append(f"half of {curves} done {where}" + (" on average" if len(halves) > 1 else ""))
+    said += _halves(found)
     numbers = [row for row in (numbers_table(found) or Table("", (Column(""),), ())).rows if row[-1]]
     if not said and numbers:
         said.append(f"{len(numbers)} published numbers stand beside measured ones in the table")

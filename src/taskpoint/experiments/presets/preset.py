@@ -85,10 +85,16 @@ class PublishedCurve(_Part):
 
 
 class InTable(_Part):
-    """A cell of a table in the run's report, by the beginnings of title, first cell of the row, and heading."""
+    """A cell of a table in the run's report.
+
+    Attributes:
+        title: how the table's title begins.
+        row: the first cells of the row.
+        column: how the heading begins.
+    """
 
     title: str = ""
-    row: str
+    row: list[Text] = Field(min_length=1)
     column: Text
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 MARK = "preset.yaml"
 """The file that makes a folder one of a reproduction: the preset as it was read."""
 
-_DIRECTION = re.compile(r":([a-z]{3}-[a-z]{3})$")
+_DIRECTION = re.compile(r":[a-z]{3}-[a-z]{3}(?:,[a-z]{3}-[a-z]{3})*$")
 
 
 @dataclass(frozen=True)
