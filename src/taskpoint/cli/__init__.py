@@ -20,6 +20,7 @@ from taskpoint.cli.experiment import Verbs, list_experiments
 from taskpoint.cli.experiment import verbs as report_verbs
 from taskpoint.cli.listing import verbs as listing_verbs
 from taskpoint.cli.pretrain import verbs as pretrain_verbs
+from taskpoint.cli.reproduce import verbs as reproduce_verbs
 from taskpoint.errors import TaskpointError, one_screen
 
 app = typer.Typer(
@@ -32,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 list_experiments(app)
-for verbs in (report_verbs, compile_verbs, listing_verbs):
+for verbs in (report_verbs, reproduce_verbs, compile_verbs, listing_verbs):
     app.add_typer(verbs)
 app.add_typer(pretrain_verbs, name="pretrain")
 
