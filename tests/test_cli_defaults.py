@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import taskpoint as tp
-from taskpoint.asking.condition import PAPER_CONDITIONS, Condition, conditions
+from taskpoint.asking.condition import GRID_CONDITIONS, PAPER_CONDITIONS, Condition, conditions
 from taskpoint.cli import main
 from taskpoint.compiled import answer_file as generate_module
 from taskpoint.compiled import compile as compile_module
@@ -95,6 +95,9 @@ def test_bench(monkeypatch: pytest.MonkeyPatch) -> None:
             controls=False,
         ),
         LocateConfig(conditions=PAPER_CONDITIONS, cuts="bisect"),
+        LocateConfig(conditions=GRID_CONDITIONS),
+        LocateConfig(conditions=conditions(["examples", "all"], (False, True), "after-query", (0, 2))),
+        LocateConfig(conditions=conditions("TTF", True, "before-query", 1)),
         LocateConfig(conditions=(Condition("instruction,examples", True),)),
     ],
 )

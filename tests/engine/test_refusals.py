@@ -318,3 +318,13 @@ def test_right_padding_is_no_harm_where_no_answer_is_read_from_it() -> None:
             gone = model(prompt.input_ids, **inputs(model, mask)).logits
     kept = prompt.kept & mask.bool()
     torch.testing.assert_close(gone[kept], masked[kept], atol=1e-4, rtol=0)
+
+
+def test_a_mask_of_lone_tokens_that_does_not_fit_is_refused() -> None:
+    model, lone = family("llama"), torch.zeros_like(PROMPT.drop)
+    for given in (lone[:, 1:], lone.int(), [[True]]):
+        with pytest.raises(PlanError, match="expected a boolean tensor of the shape of drop") as caught:
+            sweep_generate(model, PROMPT.input_ids, PROMPT.drop, None, 2, lone=given)  # type: ignore[arg-type]
+        one_line(caught)
+    with pytest.raises(PlanError, match="skip and lone"):
+        sweep_generate(model, PROMPT.input_ids, PROMPT.drop, None, 2, skip=True, lone=lone)

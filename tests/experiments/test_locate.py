@@ -296,7 +296,9 @@ def test_conditions_are_read_and_the_paper_has_five() -> None:
 
 
 def test_the_zero_shot_control_lacks_what_is_hidden() -> None:
-    assert [condition.zero_shot for condition in PAPER_CONDITIONS] == [False, True, False, None, False]
+    bare, told = Condition("examples", False), Condition("examples", True)
+    assert [condition.zero_shot for condition in PAPER_CONDITIONS] == [bare, told, bare, None, bare]
+    assert Condition("all", True).zero_shot == bare
 
 
 def test_a_hidden_instruction_is_held_against_prompts_without_it(lm: LanguageModel) -> None:

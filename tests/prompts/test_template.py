@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from taskpoint.errors import PromptError, SettingError, UnknownNameError
-from taskpoint.prompts.content import Content, Example
+from taskpoint.prompts.content import Content, Example, Place
 from taskpoint.prompts.segments import Part, Segment, Span
 from taskpoint.prompts.template import TEMPLATES, DelimiterTemplate, template
 from taskpoint.prompts.writing import WrittenPrompt
@@ -18,6 +20,7 @@ CONTENT = st.builds(
     st.none() | TEXT,
     st.lists(st.builds(Example, TEXT, TEXT), max_size=3).map(tuple),
     TEXT,
+    st.sampled_from(Place),
 )
 FORMS = sorted(set(TEMPLATES) - {"chat"})
 
@@ -35,6 +38,23 @@ FORMS = sorted(set(TEMPLATES) - {"chat"})
 )
 def test_a_form_is_written_to_the_letter(name: str, content: Content, text: str) -> None:
     assert template(name).write(content).text == text
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "text"),
+    [
+        ("qa", Place.before_query, "Q: dog\nA: chien\nQ: cat\nA: chat\nTranslate English to French:\nQ: cow\nA:"),
+        ("qa", Place.after_query, "Q: dog\nA: chien\nQ: cat\nA: chat\nQ: cow\nTranslate English to French:\nA:"),
+        ("paper", Place.after_query, "\nQ:dogA:chien \nQ:catA:chat \nQ:cow\nTranslate English to French:A:"),
+        ("arrow", Place.after_query, "dog -> chien\ncat -> chat\ncow\nTranslate English to French: ->"),
+    ],
+)
+def test_an_instruction_stands_where_it_is_asked_to(name: str, place: Place, text: str) -> None:
+    written = template(name).write(replace(TWO, place=place))
+    assert written.text == text
+    told = [written.text[span.start : span.end] for span in written.spans if span.segment is Segment.INSTRUCTION]
+    assert sorted(told) == ["\n", "Translate English to French:"]
+    assert written.spans[-1].segment is Segment.QUERY
 
 
 @pytest.mark.parametrize(("name", "end"), [("qa", "A: vache"), ("paper", "A:vache"), ("arrow", "-> vache")])

@@ -253,3 +253,19 @@ def test_a_seed_that_is_none_is_refused(seed: Any) -> None:
     task = MappingTask("t", [Subtask("t", None, (("a", ("b",)), ("c", ("d",))))])
     with pytest.raises(SettingError, match=r"^seed is "):
         task.content(task.items()[0], 1, seed, instruction=False)
+
+
+def test_every_wording_of_an_instruction_can_be_asked_for_and_no_other() -> None:
+    item = ITEMS["capital"][0]
+    told = [SUITE.content(item, 2, 0, wording=number).instruction for number in range(SUITE.wordings)]
+    assert told[0] == SUITE.content(item, 2, 0).instruction
+    assert len(set(told)) == SUITE.wordings == 3
+    assert SUITE.content(item, 2, 0, wording=1).examples == SUITE.content(item, 2, 0).examples
+    with pytest.raises(PromptError, match="has 3; set wording to at most 2"):
+        SUITE.content(item, 2, 0, wording=3)
+    assert MappingTask("colours", (Subtask("colours", None, (("red", ("rot",)), ("blue", ("blau",)))),)).wordings == 0
+
+
+def test_no_two_sub_tasks_of_the_suite_say_the_same() -> None:
+    told = [text for subtask in SUITE.subtasks for text in subtask.instructions]
+    assert len(set(told)) == len(told) == 3 * len(SUITE.subtasks)

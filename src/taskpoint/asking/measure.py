@@ -60,12 +60,14 @@ class ReferenceScores:
 class _Asked:
     """Prompts that are computed together, by their places among all prompts.
 
-    The batch holds their tokens; where all of them begin with a context that is read once, those that follow it.
+    The batch holds their tokens; where all of them begin with a context that is read once, those that follow it. `lone`
+    as for `sweep_generate`.
     """
 
     rows: tuple[int, ...]
     batch: Batch
     context: SweepContext | None
+    lone: Bool[Tensor, "B T"] | None
 
     @property
     def inputs(self) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -82,14 +84,23 @@ class Measure:
         self._contexts: dict[tuple[bytes, bytes], SweepContext] = {}
 
     def answers(
-        self, prompts: Sequence[SegmentedPrompt], hidden: Sequence[_Mask], cuts: Sequence[int]
+        self,
+        prompts: Sequence[SegmentedPrompt],
+        hidden: Sequence[_Mask],
+        cuts: Sequence[int],
+        *,
+        newest_only: bool = False,
     ) -> list[list[str]]:
-        """Greedy answers by cut and prompt, each ended at the template's stop text."""
+        """Greedy answers by cut and prompt, each ended at the template's stop text.
+
+        `newest_only` as `Selector` has it: the tokens of the answer are hidden from each other too.
+        """
         texts = [[""] * len(prompts) for _ in cuts]
-        sweep, model = len(cuts) >= _SWEEP_FROM, self._lm.model
-        for asked in self._asked(prompts, hidden, share_context=sweep):
+        sweep, model = newest_only or len(cuts) >= _SWEEP_FROM, self._lm.model
+        for asked in self._asked(prompts, hidden, sweep, newest_only):
             if sweep:
-                at_every_cut = sweep_generate(model, *asked.inputs, self._new, self._end.tokens, context=asked.context)
+                named = {"context": asked.context, "lone": asked.lone}
+                at_every_cut = sweep_generate(model, *asked.inputs, self._new, self._end.tokens, **named)
                 tokens = [at_every_cut[cut] for cut in cuts]
             else:
                 tokens, ending = [], Ending(model, self._end.tokens)
@@ -105,7 +116,7 @@ class Measure:
         """Greedy answers by r and prompt when layers r ... N-1 are skipped for every token."""
         texts = [[""] * len(prompts) for _ in cuts]
         nothing = [np.zeros(len(prompt), dtype=bool) for prompt in prompts]
-        for asked in self._asked(prompts, nothing, share_context=True):
+        for asked in self._asked(prompts, nothing, share_context=True, newest_only=False):
             at_every_layer = sweep_generate(
                 self._lm.model, *asked.inputs, self._new, self._end.tokens, skip=True, context=asked.context
             )
@@ -114,9 +125,14 @@ class Measure:
 
     @torch.inference_mode()
     def reference(
-        self, prompts: Sequence[SegmentedPrompt], hidden: Sequence[_Mask], cuts: Sequence[int]
+        self,
+        prompts: Sequence[SegmentedPrompt],
+        hidden: Sequence[_Mask],
+        cuts: Sequence[int],
+        *,
+        newest_only: bool = False,
     ) -> ReferenceScores:
-        """Log-probability and rank of the OUTPUT segment of each prompt under each cut.
+        """Log-probability and rank of the OUTPUT segment of each prompt under each cut; arguments as for `answers`.
 
         Raises:
             ModelError: the model computes NaN or infinity.
@@ -124,8 +140,9 @@ class Measure:
         logprob = np.zeros((len(cuts), len(prompts)))
         rank = np.zeros((len(cuts), len(prompts)), dtype=np.int64)
         lengths = torch.tensor([len(prompt) - prompt.prompt_length for prompt in prompts])
-        model, sweep, longest = self._lm.model, len(cuts) >= _SWEEP_FROM, int(lengths.max()) + 1
-        for asked in self._asked(prompts, hidden, share_context=sweep):
+        model, longest = self._lm.model, int(lengths.max()) + 1
+        sweep = newest_only or len(cuts) >= _SWEEP_FROM
+        for asked in self._asked(prompts, hidden, sweep, newest_only):
             ids, drop, mask = asked.inputs
             last = min(longest, ids.shape[1])
             step = max(1, _MOST_LOGITS // (len(cuts) * longest * len(self._lm.tokenizer)))
@@ -134,7 +151,8 @@ class Measure:
                 rows = list(asked.rows[some])
                 given = ids[some], drop[some], None if mask is None else mask[some]
                 if sweep:
-                    every = sweep_last_logits(model, *given, last=last, context=asked.context)
+                    lone = None if asked.lone is None else asked.lone[some]
+                    every = sweep_last_logits(model, *given, last=last, context=asked.context, lone=lone)
                     logits = every[list(cuts)]  # [C, B, last, V]
                 else:
                     under = []
@@ -150,7 +168,7 @@ class Measure:
         return ReferenceScores(logprob, rank)
 
     def _asked(
-        self, prompts: Sequence[SegmentedPrompt], hidden: Sequence[_Mask], share_context: bool
+        self, prompts: Sequence[SegmentedPrompt], hidden: Sequence[_Mask], share_context: bool, newest_only: bool
     ) -> Iterator[_Asked]:
         """The prompts in batches: all in one, or a batch for each context that is read once for all of its prompts."""
         device = token_device(self._lm)
@@ -170,7 +188,8 @@ class Measure:
             rest = [prompts[row].since(start) for row in group.rows]
             batch = pad_left(rest, [hidden[row][start:] for row in group.rows], self._end.pad)
             parts = (part.to(device) for part in (batch.input_ids, batch.attention_mask, batch.hidden))
-            yield _Asked(group.rows, Batch(*parts), context)
+            newest = pad_left(rest, [prompt.newest for prompt in rest], self._end.pad).hidden
+            yield _Asked(group.rows, Batch(*parts), context, newest.to(device) if newest_only else None)
 
     def _place(self, texts: list[list[str]], asked: _Asked, tokens: Sequence[Int[Tensor, "B _"]]) -> None:
         for by_prompt, written in zip(texts, tokens, strict=True):

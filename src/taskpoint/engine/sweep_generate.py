@@ -22,7 +22,7 @@ from taskpoint.engine.paths.every_cut_decode import EveryCutDecode, can_decode_e
 from taskpoint.engine.paths.greedy import Ending, check_new, greedy, write
 from taskpoint.engine.paths.reference import mask_context
 from taskpoint.engine.paths.sweep_context import SweepContext
-from taskpoint.engine.sweep_logits import check_masks, sweep_last_logits
+from taskpoint.engine.sweep_logits import check_lone, check_masks, sweep_last_logits
 from taskpoint.models.anatomy import anatomy
 from taskpoint.models.heads import check_head
 
@@ -38,6 +38,7 @@ def sweep_generate(
     *,
     skip: bool = False,
     context: SweepContext | None = None,
+    lone: Bool[Tensor, "B T"] | None = None,
 ) -> Int[Tensor, "cuts B new"]:
     """Greedy answers of every cut r = 0 ... N, computed together.
 
@@ -56,6 +57,9 @@ def sweep_generate(
             model's padding token (its end token where it has none), as `generate` does.
         skip: early exit instead of a cut: layers r ... N-1 are skipped for every token.
         context: what all prompts begin with, read once by `read_context`; `input_ids` are then what follows it.
+        lone: True for tokens that in layers r ... N-1 no later token sees, though they are computed there; so is then
+            every token of the answer. With all but the start of the prompt dropped and its last token lone, each token
+            sees nothing before it but that start (last-token-only of paper A's released code).
 
     Returns:
         Token ids. [N + 1, B, new], new <= max_new_tokens being the longest answer
@@ -67,11 +71,12 @@ def sweep_generate(
     check_head(model)
     parts = anatomy(model)
     check_masks(parts.vocabulary, input_ids, drop, attention_mask)
+    check_lone(lone, drop, skip)
     check_new(max_new_tokens)
     ending = Ending(model, eos_token_id)
     plain = follows_hooks(model)
     if context is not None and (context.base is None or not plain):
-        input_ids, drop, attention_mask = context.whole(input_ids, drop, attention_mask)
+        input_ids, drop, attention_mask, lone = context.whole(input_ids, drop, attention_mask, lone)
         context = None
     size = SweepSize(input_ids.shape[1], 0 if skip else int((~drop).sum(1).max()), max_new_tokens, places=1)
 
@@ -81,14 +86,16 @@ def sweep_generate(
     batches = InBatches(input_ids.shape[0], rows_at_once(parts, size))
     for rows in batches:
         given = input_ids[rows], drop[rows], None if attention_mask is None else attention_mask[rows]
+        alone = None if lone is None else lone[rows]
         decode: EveryCutDecode | None = None
         with batches.trying(), evaluating(model):
             if plain and fits and exact(model):
-                decode = EveryCutDecode(model, parts, *given, skip, context)
+                decode = EveryCutDecode(model, parts, *given, skip, context, alone)
                 written = write(decode.prefill().argmax(-1), decode, max_new_tokens, ending).transpose(0, 1)
             else:
-                whole = given if context is None else context.whole(*given)
-                written = (_recompute if skip else _one_by_one)(model, *whole, max_new_tokens, ending)
+                whole = (*given, alone) if context is None else context.whole(*given, alone)
+                anew = skip or lone is not None
+                written = (_recompute if anew else _one_by_one)(model, *whole, max_new_tokens, ending)
             answers.append(written)
         del decode  # its caches, before fewer rows are tried
     return _joined(answers, ending, dim=1)
@@ -102,7 +109,7 @@ def _joined(answers: Sequence[Tensor], ending: Ending, dim: int | None = None) -
 
 
 def _one_by_one(
-    model: nn.Module, input_ids: Tensor, drop: Tensor, mask: Tensor | None, new: int, ending: Ending
+    model: nn.Module, input_ids: Tensor, drop: Tensor, mask: Tensor | None, lone: None, new: int, ending: Ending
 ) -> Tensor:
     """One answer a cut, for families whose variants cannot stand side by side."""
     context: Callable[..., AbstractContextManager[Any]] = cut_context if exact(model) else mask_context
@@ -114,36 +121,44 @@ def _one_by_one(
 
 
 def _recompute(
-    model: nn.Module, input_ids: Tensor, drop: Tensor, mask: Tensor | None, new: int, ending: Ending
+    model: nn.Module,
+    input_ids: Tensor,
+    drop: Tensor,
+    mask: Tensor | None,
+    lone: Tensor | None,
+    new: int,
+    ending: Ending,
 ) -> Tensor:
-    """Early exit without a cache, one whole pass a token, for families whose variants cannot stand side by side."""
+    """Early exit, or lone tokens, without a cache, for families whose variants cannot stand side by side."""
     cuts = anatomy(model).num_layers + 1
-    steps = _Exits(
-        model, input_ids.repeat(cuts, 1), drop.repeat(cuts, 1), None if mask is None else mask.repeat(cuts, 1)
-    )
+    every = [None if given is None else given.repeat(cuts, 1) for given in (mask, lone)]
+    steps = _Anew(model, input_ids.repeat(cuts, 1), drop.repeat(cuts, 1), *every)
     rows: Tensor = write(steps.read().argmax(-1), steps, new, ending).unflatten(0, (cuts, -1))
     return rows
 
 
-class _Exits:
-    """Answers by the layer at which they exit, [C * B] rows, read anew at every token."""
+class _Anew:
+    """Answers of every cut, [C * B] rows, read anew at every token: with lone tokens, or of early exits."""
 
-    def __init__(self, model: nn.Module, ids: Tensor, drop: Tensor, mask: Tensor | None) -> None:
-        self._model, self._ids, self._drop, self._mask = model, ids, drop, mask
+    def __init__(self, model: nn.Module, ids: Tensor, drop: Tensor, mask: Tensor | None, lone: Tensor | None) -> None:
+        self._model, self._ids, self._drop, self._mask, self._lone = model, ids, drop, mask, lone
         cuts = anatomy(model).num_layers + 1
-        self._exit = torch.arange(cuts, device=ids.device).repeat_interleave(ids.shape[0] // cuts)  # [C * B]
+        self._cut = torch.arange(cuts, device=ids.device).repeat_interleave(ids.shape[0] // cuts)  # [C * B]
 
     def read(self) -> Tensor:
-        every = sweep_last_logits(self._model, self._ids, self._drop, self._mask, last=1, skip=True)[:, :, 0]
-        return every[self._exit, torch.arange(len(self._exit), device=every.device)]  # [C * B, vocab]
+        given = self._model, self._ids, self._drop, self._mask
+        every = sweep_last_logits(*given, last=1, skip=self._lone is None, lone=self._lone)[:, :, 0]
+        return every[self._cut, torch.arange(len(self._cut), device=every.device)]  # [C * B, vocab]
 
     def step(self, tokens: Tensor) -> Tensor:
         self._ids = torch.cat([self._ids, tokens[:, None]], dim=1)
         self._drop = torch.nn.functional.pad(self._drop, (0, 1))
         self._mask = None if self._mask is None else torch.nn.functional.pad(self._mask, (0, 1), value=1)
+        self._lone = None if self._lone is None else torch.nn.functional.pad(self._lone, (0, 1), value=True)
         return self.read()
 
     def keep(self, rows: Tensor) -> bool:
-        self._ids, self._drop, self._exit = self._ids[rows], self._drop[rows], self._exit[rows]
+        self._ids, self._drop, self._cut = self._ids[rows], self._drop[rows], self._cut[rows]
         self._mask = None if self._mask is None else self._mask[rows]
+        self._lone = None if self._lone is None else self._lone[rows]
         return True

@@ -57,22 +57,27 @@ def sweep_last_logits(
     last: int,
     skip: bool = False,
     context: SweepContext | None = None,
+    lone: Bool[Tensor, "B T"] | None = None,
 ) -> Float[Tensor, "cuts B last vocab"]:
     """Logits at the last positions for every cut, in one pass: what scoring a reference answer needs.
 
     Rows that free memory does not hold at once are done one part after the other. Dropout is off. `last` is counted
-    from the end of the prompts with their answers; logits of hidden tokens mean nothing. `skip` and `context` as for
-    `sweep_generate`, other arguments and errors as for `sweep_logits`.
+    from the end of the prompts with their answers; logits of hidden tokens mean nothing. `skip`, `context` and `lone`
+    as for `sweep_generate`, other arguments and errors as for `sweep_logits`.
     """
     check_head(model)
     parts = anatomy(model)
     check_masks(parts.vocabulary, input_ids, drop, attention_mask)
+    check_lone(lone, drop, skip)
     if not 1 <= last <= input_ids.shape[1]:
         raise PlanError(f"last={last} is out of range: expected a whole number from 1 to {input_ids.shape[1]}")
     plain = follows_hooks(model)
-    if context is not None and (context.base is None or not plain):
-        input_ids, drop, attention_mask = context.whole(input_ids, drop, attention_mask)
+    each_by_itself = lone is not None and not (plain and exact(model))
+    if context is not None and (context.base is None or not plain or each_by_itself):
+        input_ids, drop, attention_mask, lone = context.whole(input_ids, drop, attention_mask, lone)
         context = None
+    if lone is not None and each_by_itself:
+        return _each_by_itself(model, input_ids, drop, attention_mask, lone, last)
     present = 0 if skip else int((~drop).sum(1).max())
     size = SweepSize(input_ids.shape[1], present, new=0, places=last)
 
@@ -80,16 +85,44 @@ def sweep_last_logits(
     batches = InBatches(input_ids.shape[0], rows_at_once(parts, size))
     for rows in batches:
         given = input_ids[rows], drop[rows], None if attention_mask is None else attention_mask[rows]
+        alone = None if lone is None else lone[rows]
         with batches.trying(), evaluating(model):
             if not (skip or exact(model)):
                 logits = reference_last_logits(model, *given, last=last)
             elif not plain:
                 logits = logits_cut_by_cut(model, *given, last=last, skip=skip)
             else:
-                every = logits_of_every_cut(model, parts, *given, last=last, skip=skip, context=context)
+                every = logits_of_every_cut(model, parts, *given, last=last, skip=skip, context=context, lone=alone)
                 logits = every.transpose(0, 1)
             done.append(logits)
     return done[0] if len(done) == 1 else torch.cat(done, dim=1)
+
+
+def _each_by_itself(
+    model: nn.Module, input_ids: Tensor, drop: Tensor, mask: Tensor | None, lone: Tensor, last: int
+) -> Tensor:
+    """Logits at the last positions, each read off a prompt that ends there: no masks but those of ordinary cuts."""
+    found = []
+    for end in range(input_ids.shape[1] - last + 1, input_ids.shape[1] + 1):
+        gone = drop[:, :end] | lone[:, :end]
+        seen = None if mask is None else mask[:, :end].clone()
+        gone[:, -1] = False
+        if seen is not None:
+            seen[:, -1] = 1  # where padding stands, the logits mean nothing
+        found.append(sweep_last_logits(model, input_ids[:, :end], gone, seen, last=1))
+    return torch.cat(found, dim=2)
+
+
+def check_lone(lone: Tensor | None, drop: Tensor, skip: bool) -> None:
+    """Refuses, by a PlanError, a mask of lone tokens that does not fit the prompts, or stands beside an early exit."""
+    if lone is None:
+        return
+    if not isinstance(lone, Tensor) or lone.dtype != torch.bool or lone.shape != drop.shape:
+        raise PlanError(f"lone is {shown(lone)}; expected a boolean tensor of the shape of drop, {list(drop.shape)}")
+    if skip:
+        raise PlanError(
+            "skip and lone were both given; at an early exit no layer is left in which a token could be lone"
+        )
 
 
 def check_masks(vocabulary: int | None, input_ids: Tensor, drop: Tensor, attention_mask: Tensor | None) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from taskpoint.errors import PromptError, TokenizerError
-from taskpoint.prompts.content import LONGEST_TEXT, Content
+from taskpoint.prompts.content import LONGEST_TEXT, Content, Place
 from taskpoint.prompts.limit import within
 from taskpoint.prompts.segments import Part, Segment
 from taskpoint.prompts.writing import Template, Tokenizer, Writer, WrittenPrompt
@@ -52,9 +52,14 @@ class ChatTemplate(Template):
 
         Raises:
             TokenizerError: no tokenizer, or one without a chat template.
-            PromptError: the chat template refuses the conversation, drops or rewrites one of its messages, or does not
-                end.
+            PromptError: the instruction stands elsewhere than first, or the chat template refuses the conversation,
+                drops or rewrites one of its messages, or does not end.
         """
+        if content.instruction is not None and content.place is not Place.first:
+            raise PromptError(
+                f"template 'chat' writes an instruction as the system message, which stands first, not "
+                f"{content.place.value}; set place='first' or another template"
+            )
         try:
             return within(_SECONDS, lambda: self._written(content, output, tokenizer))
         except TimeoutError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from taskpoint.errors import DataError, PromptError
 
@@ -19,6 +20,14 @@ class Example:
     output: str
 
 
+class Place(StrEnum):
+    """Where the instruction of a prompt stands."""
+
+    first = "first"
+    before_query = "before-query"
+    after_query = "after-query"
+
+
 @dataclass(frozen=True)
 class Content:
     """An optional instruction, worked examples (the shots) and the question; a PromptError where a text is too long."""
@@ -26,6 +35,7 @@ class Content:
     instruction: str | None
     examples: tuple[Example, ...]
     query: str
+    place: Place = Place.first
 
     def __post_init__(self) -> None:
         texts = [

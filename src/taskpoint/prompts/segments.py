@@ -15,7 +15,7 @@ from taskpoint.errors import PromptError
 
 
 class Segment(IntEnum):
-    """What a token is part of; the values rise from the start of a prompt to its end."""
+    """What a token is part of; the values rise from the start of a prompt to its end (`Place` may move INSTRUCTION)."""
 
     PREFIX = 0
     INSTRUCTION = 1
@@ -49,7 +49,8 @@ class SegmentedPrompt:
     """One tokenised prompt: ids and labels per token, and the characters of `text` that each token covers.
 
     Attributes:
-        segments: `Segment` of each token; never falls from one token to the next.
+        segments: `Segment` of each token; never falls from one token to the next, unless the instruction stands behind
+            other segments.
         examples: example number of each token, -1 outside the examples.
         text: the written prompt, without what the tokenizer adds itself.
         offsets: start and end (exclusive) of each token in `text`; equal where a token stands for no text, as BOS does.
@@ -94,6 +95,11 @@ class SegmentedPrompt:
     def shots(self) -> int:
         """Number of examples that at least one token stands for."""
         return int(self.examples.max()) + 1
+
+    @property
+    def newest(self) -> Bool[np.ndarray, " T"]:
+        """True at the tokens that are the newest when something is predicted from them: the last, and the OUTPUT."""
+        return np.arange(len(self)) >= self.prompt_length - 1
 
     @property
     def prompt_length(self) -> int:

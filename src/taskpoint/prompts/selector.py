@@ -9,6 +9,8 @@ A selector is a comma-separated list of terms, and hides what any of them names:
 - `examples.answers`: only one part of it; `examples-answers`: all of it but that part. Parts are `questions`,
   `answers` and `delimiters` (the template's own text), as far as the segment has them;
 - `none`: nothing;
+- `all`: everything but PREFIX and the newest token (paper A's configuration of January 2025): above the cut the last
+  token of the prompt, and then every token of the answer, sees none before it but PREFIX;
 - `FTF` and the like: paper A's three flags for instruction, examples and query, T for hidden (released code).
 """
 
@@ -75,19 +77,30 @@ class Term:
 
 @dataclass(frozen=True)
 class Selector:
-    """A parsed selector; `parse_selector` makes it. Without terms it hides nothing."""
+    """A parsed selector; `parse_selector` makes it. Without terms it hides nothing.
+
+    Attributes:
+        newest_only: it is `all`, which has no terms.
+    """
 
     terms: tuple[Term, ...]
+    newest_only: bool = False
 
     @property
     def text(self) -> str:
         """The normal form: one spelling for every way of writing the same terms."""
-        return ",".join(term.text for term in self.terms) or "none"
+        return "all" if self.newest_only else ",".join(term.text for term in self.terms) or "none"
 
     @property
     def needs(self) -> frozenset[Segment]:
         """The segments that a prompt must have."""
-        return frozenset(term.segment for term in self.terms)
+        return frozenset({Segment.QUERY}) if self.newest_only else frozenset(term.segment for term in self.terms)
+
+    @property
+    def reaches(self) -> frozenset[Segment]:
+        """The segments of which it hides something, as far as a prompt has them."""
+        everything = {Segment.INSTRUCTION, Segment.EXAMPLES, Segment.QUERY}
+        return frozenset(everything) if self.newest_only else self.needs
 
     def mask(self, prompt: SegmentedPrompt) -> Bool[np.ndarray, " T"]:
         """True at the tokens that are hidden: never in PREFIX or OUTPUT, never the last token before the OUTPUT.
@@ -96,6 +109,8 @@ class Selector:
             PromptError: the prompt lacks a segment, or the examples, that the selector names.
         """
         hidden = np.zeros(len(prompt), dtype=bool)
+        if self.newest_only:
+            hidden = (prompt.segments != Segment.PREFIX) & (prompt.segments != Segment.OUTPUT)
         for term in self.terms:
             hidden |= term.mask(prompt)
         # The answer is read off this token, and paper A keeps the newest token visible to itself (released code).
@@ -120,8 +135,13 @@ def parse_selector(text: str) -> Selector:
     words = plain.lower().split(",")
     if words == ["none"]:
         return Selector(())
-    if "none" in words:
-        raise SettingError(f"hide={text!r} names 'none' beside other segments, expected 'none' alone or without it")
+    if words == ["all"]:
+        return Selector((), newest_only=True)
+    for word in ("none", "all"):
+        if word in {re.split(r"[.\[-]", each)[0] for each in words}:
+            raise SettingError(
+                f"hide={text!r} names {word!r} beside other segments, expected {word!r} alone or without it"
+            )
     terms = {term.text: term for term in (_term(word, text) for word in words)}
     return Selector(tuple(sorted(terms.values(), key=lambda term: (term.segment, term.text))))
 
@@ -132,7 +152,7 @@ def _term(word: str, text: str) -> Term:
         raise SettingError(
             f"hide={text!r} holds {word!r}, expected a segment such as 'examples', 'examples[1:]' or 'examples-answers'"
         )
-    segment = _SEGMENTS[_known(match["segment"], (*_SEGMENTS, "none"), "segment", text)]
+    segment = _SEGMENTS[_known(match["segment"], (*_SEGMENTS, "none", "all"), "segment", text)]
     if match["range"] and segment is not Segment.EXAMPLES:
         raise SettingError(f"hide={text!r} counts {match['segment']!r}, but only examples have numbers: 'examples[1:]'")
     picks = _picks(match["range"], text) if match["range"] else None

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from taskpoint.errors import SettingError, UnknownNameError
 from taskpoint.prompts.chat import CHAT
-from taskpoint.prompts.content import Content
+from taskpoint.prompts.content import Content, Place
 from taskpoint.prompts.segments import Part, Segment
 from taskpoint.prompts.writing import Template as Template
 from taskpoint.prompts.writing import Tokenizer, Writer, WrittenPrompt
@@ -21,6 +21,8 @@ class DelimiterTemplate(Template):
     A prompt is `instruction + instruction_end` (`bare_start` if there is no instruction), then for every example
     `question + input + answer_mark + answer_gap + output + separator`, then `question + query + answer_mark`. The gap
     stays off the end of the prompt, because tokenizers join a space to the word after it; it opens the output instead.
+    An instruction before the query stands between the separator and `question`; one after the query is a line of its
+    own behind the query's text (`instruction_end + instruction`), which ends in the answer mark.
     """
 
     question: str
@@ -43,12 +45,11 @@ class DelimiterTemplate(Template):
     ) -> WrittenPrompt:
         """Writes content, followed by gap and `output` (segment OUTPUT) if there is one; needs no tokenizer."""
         writer = Writer()
-        if content.instruction is None:
-            if self.bare_start:
-                writer.add(self.bare_start, Segment.PREFIX)
-        else:
-            writer.add(content.instruction, Segment.INSTRUCTION)
-            writer.add(self.instruction_end, Segment.INSTRUCTION, -1, Part.DELIMITER)
+        place = None if content.instruction is None else content.place
+        if place is not Place.first and self.bare_start:
+            writer.add(self.bare_start, Segment.PREFIX)
+        if place is Place.first:
+            self._instruct(writer, content)
         lead = self.answer_mark + self.answer_gap
         for number, example in enumerate(content.examples):
             writer.add(self.question, Segment.EXAMPLES, number, Part.DELIMITER)
@@ -56,13 +57,22 @@ class DelimiterTemplate(Template):
             writer.add(lead, Segment.EXAMPLES, number, Part.DELIMITER)
             writer.add(example.output, Segment.EXAMPLES, number, Part.ANSWER)
             writer.add(self.separator, Segment.EXAMPLES, number, Part.DELIMITER)
+        if place is Place.before_query:
+            self._instruct(writer, content)
         writer.add(self.question, Segment.QUERY, -1, Part.DELIMITER)
         writer.add(content.query, Segment.QUERY, -1, Part.QUESTION)
+        if place is Place.after_query:
+            writer.add(self.instruction_end, Segment.INSTRUCTION, -1, Part.DELIMITER)
+            writer.add(content.instruction or "", Segment.INSTRUCTION)
         writer.add(self.answer_mark, Segment.QUERY, -1, Part.DELIMITER)
         if output is not None:
             writer.add(self.answer_gap, Segment.OUTPUT, -1, Part.DELIMITER)
             writer.add(output, Segment.OUTPUT, -1, Part.ANSWER)
         return writer.done()
+
+    def _instruct(self, writer: Writer, content: Content) -> None:
+        writer.add(content.instruction or "", Segment.INSTRUCTION)
+        writer.add(self.instruction_end, Segment.INSTRUCTION, -1, Part.DELIMITER)
 
 
 # Paper A (NeurIPS 2024, released code): `Q:{src}A:{tgt} ` joined by newlines; an empty header still ends with its

@@ -64,16 +64,17 @@ class Task(ABC):
         instruction: bool = True,
         fresh: bool = False,
         shuffled: bool = False,
+        wording: int = 0,
     ) -> Content:
         """What the prompt of one item says.
 
         The input of the item is never among its examples, nor is a variant of it (``scoring.input_key``). The examples
         of fewer shots are the first of those of more shots, under the same seed. With ``fresh`` they are drawn anew for
         each item, rather than once for the whole test set. ``shuffled`` is the control with wrong answers: the same
-        inputs, but no example keeps an answer accepted for it.
+        inputs, but no example keeps an answer accepted for it. ``wording`` is which of the instruction's ``wordings``.
 
         Raises:
-            PromptError: There are not so many examples, there is no instruction, or the item is of another task.
+            PromptError: There are not so many examples, there is no such instruction, or the item is of another task.
         """
 
     def context(self, shots: int, seed: int, *, instruction: bool = True) -> Content:
@@ -120,6 +121,11 @@ class Task(ABC):
     def _secrets(self, item: Item) -> Iterable[Hashable]:
         """What an item that is trained on must not share with one that is scored."""
         return ((item.task, input_key(item.input)),)
+
+    @property
+    def wordings(self) -> int:
+        """The number of wordings of its instruction that a task knows, 0 where it has none."""
+        return 1
 
     @property
     @abstractmethod

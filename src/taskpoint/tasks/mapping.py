@@ -33,6 +33,8 @@ class Subtask:
     """One mapping.
 
     Attributes:
+        instruction: The line that describes it; None where there is none.
+        rewordings: Other lines that say the same.
         pairs: (input, accepted answers with the reference first); no input twice.
 
     Raises:
@@ -42,6 +44,12 @@ class Subtask:
     name: str
     instruction: str | None
     pairs: tuple[Pair, ...]
+    rewordings: tuple[str, ...] = ()
+
+    @property
+    def instructions(self) -> tuple[str, ...]:
+        """Every wording of the instruction; none where there is no instruction."""
+        return () if self.instruction is None else (self.instruction, *self.rewordings)
 
     def __post_init__(self) -> None:
         if not self.pairs or all(input_key(text) == input_key(self.pairs[0][0]) for text, _ in self.pairs):
@@ -116,14 +124,20 @@ class _Pool:
         instruction: bool,
         fresh: bool = False,
         shuffled: bool = False,
+        wording: int = 0,
     ) -> Content:
         """The prompt of an item; without one, what stands before every query."""
         shots, seed = whole("shots", shots, 0), whole("seed", seed, 0, 2**63 - 1)
-        told, name = self.subtask.instruction, self.subtask.name
-        if instruction and told is None:
+        told, name = self.subtask.instructions, self.subtask.name
+        if instruction and not told:
             raise PromptError(f"task {name!r} has no instruction; set instruction to False, or give the task one")
+        if instruction and not 0 <= wording < len(told):
+            raise PromptError(
+                f"wording {wording} of the instruction was asked for, but {name!r} has {len(told)}; set wording to at "
+                f"most {len(told) - 1}"
+            )
         examples = self._examples(item, shots, seed, fresh=fresh, shuffled=shuffled)
-        return Content(told if instruction else None, examples, "" if item is None else item.input)
+        return Content(told[wording] if instruction else None, examples, "" if item is None else item.input)
 
     def _examples(
         self, item: Item | None, shots: int, seed: int, *, fresh: bool, shuffled: bool
@@ -184,12 +198,14 @@ class MappingTask(Task):
         instruction: bool = True,
         fresh: bool = False,
         shuffled: bool = False,
+        wording: int = 0,
     ) -> Content:
         """What the prompt of one item says; see ``Task.content``."""
         pool = self._pools.get(item.task)
         if pool is None:
             raise PromptError(f"item {item.id!r} is of {item.task!r}; task {self.name!r} has {', '.join(self._pools)}")
-        return pool.content(item, shots, seed, instruction=instruction, fresh=fresh, shuffled=shuffled)
+        asked = {"instruction": instruction, "fresh": fresh, "shuffled": shuffled}
+        return pool.content(item, shots, seed, **asked, wording=wording)
 
     def context(self, shots: int, seed: int, *, instruction: bool = True) -> Content:
         """What stands before every query; see ``Task.context``. Of several sub-tasks: the first, with a warning."""
@@ -202,6 +218,11 @@ class MappingTask(Task):
                 stacklevel=2,
             )
         return self._pools[first].content(None, shots, seed, instruction=instruction)
+
+    @property
+    def wordings(self) -> int:
+        """Those that every sub-task has."""
+        return min(len(subtask.instructions) for subtask in self.subtasks)
 
     @property
     def max_shots(self) -> int:

@@ -97,6 +97,7 @@ class OwnTask(Task):
         instruction: bool = True,
         fresh: bool = False,
         shuffled: bool = False,
+        wording: int = 0,
     ) -> Content:
         """The prompt as it is written, with the first ``shots`` examples; ``fresh`` changes nothing.
 
@@ -118,6 +119,10 @@ class OwnTask(Task):
         if instruction and said.instruction is None:
             raise PromptError(
                 f"prompt {item.id!r} has no instruction; set instruction to False, or write one in the file"
+            )
+        if instruction and wording:
+            raise PromptError(
+                f"wording {wording} of the instruction was asked for, but prompts of a file have one; set wording to 0"
             )
         examples = said.examples[:shots]
         if shuffled and examples:

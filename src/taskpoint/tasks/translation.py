@@ -24,9 +24,16 @@ def instruction(source: str, target: str) -> str:
     return f"Translate {LANGUAGES[source]} to {LANGUAGES[target]}:"
 
 
+def rewordings(source: str, target: str) -> tuple[str, ...]:
+    """The other two lines that paper A has for a direction (section 3 and table 1 of its first version)."""
+    one, other = LANGUAGES[source], LANGUAGES[target]
+    return f"Translate from {one} to {other}:", f"Translate {one} to {other}."
+
+
 def translating(source: str, target: str, pairs: Iterable[Pair]) -> Subtask:
     """The sub-task of a direction; a DataError for fewer than two different sentences."""
-    return Subtask(direction_name(source, target), instruction(source, target), tuple(pairs))
+    told = instruction(source, target), rewordings(source, target)
+    return Subtask(direction_name(source, target), told[0], tuple(pairs), told[1])
 
 
 def sentence_key(text: str) -> str:

@@ -69,6 +69,7 @@ class Sight:
         length: tokens of this call, hidden ones counted, L.
         window: distance from which a layer that counts by cache index must not see, measured by position.
         mask_hides: boolean masks of this family are True where a token is hidden.
+        lone: True for keys that no later token sees. [1|B, S]
     """
 
     queries: Present
@@ -78,6 +79,7 @@ class Sight:
     length: int
     window: int | None = None
     mask_hides: bool = False
+    lone: Tensor | None = None
 
     def narrow(self, call: LayerCall) -> dict[str, Any]:
         """Every argument of the call that has a token axis, for the present tokens alone.
@@ -140,7 +142,7 @@ class Sight:
 
         Masks hold the last K logical positions as columns: a sliding window leaves the earlier ones out.
         """
-        plain = self.filler is None and self.window is None
+        plain = self.filler is None and self.window is None and self.lone is None
         if mask is None and plain and (self.past == 0 or self.length == 1):
             return None
         queries = (self.queries.index + self.past).to(hidden.device)  # [1|B, P]
@@ -158,6 +160,9 @@ class Sight:
             taken = self._gather(mask, keys)
         if self.window is not None:
             taken = self._hide(taken, queries[:, None, :, None] - keys[:, None, None, :] >= self.window)
+        if self.lone is not None:
+            others = keys[:, None, None, :] != queries[:, None, :, None]
+            taken = self._hide(taken, others & self.lone.to(hidden.device)[:, None, None, :])
         if self.filler is not None:
             taken = self._hide(taken, self.filler.to(hidden.device)[:, None, None, :])
             # A filler row must see something, or its softmax is not a number and spreads; what it sees is never used.

@@ -38,17 +38,18 @@ def logits_of_every_cut(
     last: int,
     skip: bool = False,
     context: SweepContext | None = None,
+    lone: Bool[Tensor, "B T"] | None = None,
 ) -> Float[Tensor, "B cuts last vocab"]:
     """Every cut in one pass; arguments as for `sweep_last_logits`."""
     cuts = parts.num_layers + 1
-    input_ids, drop, attention_mask = room_for(cuts * last, input_ids, drop, attention_mask)
+    input_ids, drop, attention_mask, lone = room_for(cuts * last, input_ids, drop, attention_mask, lone)
     keep = ~drop if attention_mask is None else ~drop & attention_mask.bool()
     if context is None:
-        with EveryCut(parts, keep, last, skip).hooks():
+        with EveryCut(parts, keep, last, skip, lone=lone).hooks():
             logits: Tensor = model(input_ids, **inputs_for(model, attention_mask, cuts * last)).logits
     else:
         caches = context.caches()
-        every_cut = EveryCut(parts, keep, last, skip, {caches.base: caches.own}, context)
+        every_cut = EveryCut(parts, keep, last, skip, {caches.base: caches.own}, context, lone)
         with every_cut.hooks(), caches.attention(parts):
             named = context.inputs_for(model, attention_mask, input_ids.shape, cuts * last)
             logits = model(input_ids, **named | with_cache(model, caches.base) | {"use_cache": True}).logits
@@ -56,16 +57,19 @@ def logits_of_every_cut(
 
 
 def room_for(
-    places: int, input_ids: Tensor, drop: Tensor, attention_mask: Tensor | None
-) -> tuple[Tensor, Tensor, Tensor | None]:
+    places: int, input_ids: Tensor, drop: Tensor, attention_mask: Tensor | None, lone: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
     """Pads short prompts on the left, because the variants come back in the token axis."""
     lacking = places - input_ids.shape[1]
     if lacking <= 0:
-        return input_ids, drop, attention_mask
+        return input_ids, drop, attention_mask, lone
     if attention_mask is None:
         attention_mask = torch.ones_like(input_ids)
-    pad = torch.nn.functional.pad
-    return pad(input_ids, (lacking, 0)), pad(drop, (lacking, 0)), pad(attention_mask, (lacking, 0))
+
+    def padded(tensor: Tensor) -> Tensor:
+        return torch.nn.functional.pad(tensor, (lacking, 0))
+
+    return padded(input_ids), padded(drop), padded(attention_mask), None if lone is None else padded(lone)
 
 
 def other_caches(named: dict[str, Any], caches: Mapping[Any, Any]) -> dict[str, Any]:
@@ -83,6 +87,14 @@ def stored_keys(present: Present, context: SweepContext | None) -> tuple[Tensor,
     if filler is not None:
         filler = torch.nn.functional.pad(filler, (kept.shape[1], 0))
     return torch.cat([kept, index], dim=1), filler
+
+
+def lone_keys(present: Present, lone: Tensor | None, context: SweepContext | None) -> Tensor | None:
+    """True for those of the stored keys that no later token sees. [1|B, S]"""
+    if lone is None:
+        return None
+    kept = 0 if context is None else len(context.kept)
+    return torch.nn.functional.pad(present.take(lone), (kept, 0))
 
 
 class Repeated:
@@ -118,11 +130,12 @@ class EveryCut:
         skip: bool,
         caches: Mapping[Any, Any] | None = None,
         context: SweepContext | None = None,
+        lone: Bool[Tensor, "B T"] | None = None,
     ) -> None:
         """Keeps some tokens of the prompt; the variants come back at the `last` positions (0: nowhere).
 
         `skip` is early exit instead of a cut; `caches` has the variants' cache by the base's; `context` stands
-        before the prompt and was read before.
+        before the prompt and was read before; `lone` as for `sweep_generate`.
         """
         self._parts, self._last, self._skip = parts, last, skip
         self._caches = caches or {}
@@ -130,6 +143,7 @@ class EveryCut:
         self._tokens = keep.shape[1]
         self._past = context.length if context is not None else 0
         self._keys, self._filler = stored_keys(self._present, context)
+        self._lone = lone_keys(self._present, lone, context)
         self._variants: Tensor | None = None  # [V * B, P, D], r = 0 first
         self._repeated = Repeated(parts.num_layers, keep.shape[0])
         self._narrowed: Memo[dict[str, Any]] = Memo()
@@ -168,7 +182,7 @@ class EveryCut:
     def _narrow(self, call: LayerCall, window: int | None) -> dict[str, Any]:
         def narrow() -> dict[str, Any]:
             hides = self._parts.facts.mask_hides
-            sight = Sight(self._present, self._keys, self._filler, self._past, self._tokens, window, hides)
+            sight = Sight(self._present, self._keys, self._filler, self._past, self._tokens, window, hides, self._lone)
             return sight.narrow(call)
 
         return self._narrowed.get(call.named.values(), narrow, window, *call.named)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from taskpoint.engine.calls.arguments import LayerCall, Sight, first_tensor, hide, like_output, read_call
 from taskpoint.engine.calls.forward import hooked, under_cut
 from taskpoint.engine.calls.memo import Memo
-from taskpoint.engine.paths.every_cut import EveryCut, Repeated, other_caches, room_for, stored_keys
+from taskpoint.engine.paths.every_cut import EveryCut, Repeated, lone_keys, other_caches, room_for, stored_keys
 from taskpoint.engine.paths.shared_keys import CacheState, RoomyLayer
 from taskpoint.engine.paths.sweep_context import SweepCaches, SweepContext
 from taskpoint.engine.plan import Present, present_tokens
@@ -48,24 +48,28 @@ class Stored:
         filler: True for keys that only fill a row; None when there are none. [B, P]
         rows: rows of the batch, B.
         tokens: tokens of context and prompt, hidden ones counted.
+        lone: True for keys that no later token sees, as no token of the answer is seen then. [1|B, P]
     """
 
     keys: Tensor
     filler: Tensor | None
     rows: int
     tokens: int
+    lone: Tensor | None
 
     @classmethod
-    def after(cls, present: Present, context: SweepContext | None, shape: torch.Size) -> Stored:
+    def after(cls, present: Present, context: SweepContext | None, shape: torch.Size, lone: Tensor | None) -> Stored:
         """After a prompt of which some tokens are present, and a context that was read before."""
         keys, filler = stored_keys(present, context)
-        return cls(keys, filler, shape[0], shape[1] + (context.length if context is not None else 0))
+        tokens = shape[1] + (context.length if context is not None else 0)
+        return cls(keys, filler, shape[0], tokens, lone_keys(present, lone, context))
 
     def take(self, rows: Tensor) -> Stored:
         """The same for some rows of the batch."""
         keys = self.keys if self.keys.shape[0] == 1 else self.keys.index_select(0, rows)
         filler = None if self.filler is None else self.filler.index_select(0, rows)
-        return replace(self, keys=keys, filler=filler, rows=len(rows))
+        lone = None if self.lone is None else self.lone.index_select(0, rows)
+        return replace(self, keys=keys, filler=filler, rows=len(rows), lone=lone)
 
 
 class EveryCutDecode:
@@ -80,22 +84,22 @@ class EveryCutDecode:
         attention_mask: Int[Tensor, "B T"] | None,
         skip: bool,
         context: SweepContext | None = None,
+        lone: Bool[Tensor, "B T"] | None = None,
     ) -> None:
         """Prepares the caches; arguments as for `sweep_generate`."""
         self._model, self._parts, self._skip, self._context = model, parts, skip, context
         self._cuts = parts.num_layers + 1
-        self._input_ids, drop, self._mask = room_for(self._cuts, input_ids, drop, attention_mask)
+        self._input_ids, drop, self._mask, self._lone = room_for(self._cuts, input_ids, drop, attention_mask, lone)
         self._keep = ~drop if self._mask is None else ~drop & self._mask.bool()
         present = present_tokens(self._keep, parts.rows_share_bias)
-        self._stored = Stored.after(present, context, self._input_ids.shape)
+        self._stored = Stored.after(present, context, self._input_ids.shape, self._lone)
         self._written = 0
         self._caches = context.caches() if context is not None else _caches(parts)
 
     def prefill(self) -> Float[Tensor, "B cuts vocab"]:
         """Logits of the first answer token."""
-        every_cut = EveryCut(
-            self._parts, self._keep, 1, self._skip, {self._caches.base: self._caches.own}, self._context
-        )
+        caches = {self._caches.base: self._caches.own}
+        every_cut = EveryCut(self._parts, self._keep, 1, self._skip, caches, self._context, self._lone)
         if self._context is None:
             named = inputs_for(self._model, self._mask, self._cuts)
         else:
@@ -160,16 +164,19 @@ class _Step:
         filler = stored.filler
         keys = torch.cat([keys, self._new.expand(keys.shape[0], -1)], dim=1)  # [1|B, P + written + 1]
         filler = None if filler is None else torch.nn.functional.pad(filler, (0, written + 1))
-        self._own_sight = self._sight(1, keys, filler)
+        lone = stored.lone
+        lone = None if lone is None else torch.nn.functional.pad(lone, (0, written + 1), value=True)
+        self._own_sight = self._sight(1, keys, filler, lone)
         self._narrowed: Memo[dict[str, Any]] = Memo()
         self._repeated = Repeated(parts.num_layers, stored.rows)
         self._call: LayerCall | None = None
 
-    def _sight(self, queries: int, keys: Tensor, filler: Tensor | None) -> Sight:
+    def _sight(self, queries: int, keys: Tensor, filler: Tensor | None = None, lone: Tensor | None = None) -> Sight:
         # Every variant stands where an ordinary decoding step would: at the first place of this call.
         first = Present(torch.zeros(1, queries, dtype=torch.long, device=keys.device), None)
         hides = self._parts.facts.mask_hides
-        return Sight(first, keys, filler, self._tokens + self._written, self._cuts, mask_hides=hides)
+        past = self._tokens + self._written
+        return Sight(first, keys, filler, past, self._cuts, mask_hides=hides, lone=lone)
 
     @contextmanager
     def hooks(self) -> Iterator[None]:
@@ -189,7 +196,7 @@ class _Step:
             variants = self._parts.num_layers - index
             context = torch.arange(self._tokens, device=self._new.device)
             keys = torch.cat([context, self._new.repeat_interleave(variants)])[None]  # [1, S]
-            named = self._sight(variants, keys, None).narrow(call)
+            named = self._sight(variants, keys).narrow(call)
             own = torch.eye(variants, dtype=torch.bool, device=keys.device).repeat(1, self._written + 1)
             others = torch.nn.functional.pad(~own, (self._tokens, 0))  # [V, S]
             others = others.to(call.hidden.device)

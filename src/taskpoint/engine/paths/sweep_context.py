@@ -74,17 +74,19 @@ class SweepContext:
         return named
 
     def whole(
-        self, input_ids: Tensor, drop: Tensor, attention_mask: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        self, input_ids: Tensor, drop: Tensor, attention_mask: Tensor | None, lone: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
         """The prompts with the context in front of each: padding, context, tokens. [B, T + L] each."""
         rows = input_ids.shape[0]
         ids = torch.cat([self.tokens.expand(rows, -1), input_ids], dim=1)
         gone = torch.cat([self.drop.expand(rows, -1), drop], dim=1)
+        alone = None if lone is None else torch.nn.functional.pad(lone, (self.length, 0))
         if attention_mask is None:
-            return ids, gone, None
+            return ids, gone, None, alone
         seen = torch.nn.functional.pad(attention_mask, (self.length, 0), value=1)
         order = seen.argsort(dim=1, stable=True)  # padding first, everything else in its order
-        return ids.gather(1, order), gone.gather(1, order) & seen.gather(1, order).bool(), seen.gather(1, order)
+        alone = None if alone is None else alone.gather(1, order)
+        return ids.gather(1, order), gone.gather(1, order) & seen.gather(1, order).bool(), seen.gather(1, order), alone
 
 
 class SweepCaches:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from taskpoint.asking.condition import EARLY_EXIT, SHUFFLED, ZERO_SHOT, Condition, named
+from taskpoint.asking.condition import EARLY_EXIT, SHUFFLED, ZERO_SHOT, Condition
 from taskpoint.results.rows import cell_key
 from taskpoint.tasks.base import Item
 
@@ -17,7 +17,7 @@ class Cell:
 
     Attributes:
         kind: "cut" for a point of the curve, otherwise the control.
-        condition: what is hidden; for controls only whether there is an instruction counts.
+        condition: what is hidden; for controls only the instruction counts.
         shots: examples in the prompt.
         seed: draw of the examples.
         part: which batch of items, from 0.
@@ -35,7 +35,7 @@ class Cell:
     @property
     def name(self) -> str:
         """The condition or control as rows call it."""
-        return self.condition.name if self.kind == "cut" else named(self.kind, self.condition.instruction)
+        return self.condition.name if self.kind == "cut" else self.condition.control(self.kind)
 
     @property
     def key(self) -> str:
@@ -77,11 +77,12 @@ class Grid:
                 yield Cell("cut", condition, shots, seed, part, items, tuple(cuts))
 
     def control_cells(self) -> Iterator[Cell]:
-        """Zero-shot, shuffled answers and early exit, once for prompts with and once for those without instruction."""
-        for flag in sorted({one.zero_shot for one in self.conditions if one.zero_shot is not None}):
+        """Zero-shot, shuffled answers and early exit, once for prompts that are told alike what to do."""
+        zero_shot = {one.zero_shot for one in self.conditions if one.zero_shot is not None}
+        for condition in sorted(zero_shot, key=lambda one: one.name):
             for part, items in enumerate(self.blocks):
-                yield Cell(ZERO_SHOT, Condition("examples", flag), 0, 0, part, items, (self.layers,))
-        for condition in {condition.instruction: condition for condition in self.conditions}.values():
+                yield Cell(ZERO_SHOT, condition, 0, 0, part, items, (self.layers,))
+        for condition in {condition.telling: condition for condition in self.conditions}.values():
             for shots in self.shots:
                 for seed in range(self.seeds):
                     for part, items in enumerate(self.blocks):

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal
 
-from taskpoint.asking.condition import PAPER_CONDITIONS, Condition, conditions
+from taskpoint.asking.condition import GRID_CONDITIONS, PAPER_CONDITIONS, Condition, conditions
 from taskpoint.configuration import Configuration, Option, optional, setting
 from taskpoint.errors import SettingError
 from taskpoint.experiments.subjects import ModelAndTask
+from taskpoint.prompts.content import Place
 from taskpoint.settings import each_from, flag, from_to, shown, text, wholes
 
 MOST_SEEDS = 1_000
@@ -31,21 +32,41 @@ def _one_or_more(name: str, value: Any) -> Any:
     return value
 
 
-def _conditions(hide: Sequence[str] | None, instruction: Instruction, paper: bool) -> tuple[Condition, ...]:
-    if not paper:
+_SETS = {"--paper": PAPER_CONDITIONS, "--grid": GRID_CONDITIONS}
+
+
+def _conditions(
+    hide: Sequence[str] | None,
+    instruction: Instruction,
+    place: Place,
+    wording: Sequence[int] | None,
+    paper: bool,
+    grid: bool,
+) -> tuple[Condition, ...]:
+    asked = [name for name, wanted in (("--paper", paper), ("--grid", grid)) if wanted]
+    if not asked:
         flags = {Instruction.yes: (True,), Instruction.no: (False,), Instruction.both: (False, True)}[instruction]
-        return conditions(hide or ["examples"], flags)
-    if hide or instruction is not Instruction.no:
-        raise SettingError("--paper brings its own conditions; leave --hide and --instruction out")
-    return PAPER_CONDITIONS
+        return conditions(hide or ["examples"], flags, place, wording or 0)
+    if len(asked) > 1:
+        raise SettingError("--paper and --grid were both asked for; --grid has the conditions of --paper among its own")
+    if hide or wording or instruction is not Instruction.no or place is not Place.first:
+        raise SettingError(
+            f"{asked[0]} brings its own conditions; leave --hide, --instruction, --place and --wording out"
+        )
+    return _SETS[asked[0]]
 
 
 def _condition_words(found: Sequence[Condition]) -> list[str]:
-    if tuple(found) == PAPER_CONDITIONS:
-        return ["--paper"]
+    for name, known in _SETS.items():
+        if tuple(found) == known:
+            return [name]
     words = [word for hide in dict.fromkeys(c.hide for c in found) for word in ("--hide", hide)]
     flags = list(dict.fromkeys(c.instruction for c in found))
-    return [*words, "--instruction", "both" if len(flags) > 1 else "yes" if flags[0] else "no"]
+    words += ["--instruction", "both" if len(flags) > 1 else "yes" if flags[0] else "no"]
+    told = [c for c in found if c.instruction]
+    words += [word for place in {c.place for c in told} - {Place.first} for word in ("--place", str(place))]
+    wordings = list(dict.fromkeys(c.wording for c in told))
+    return words if wordings in ([], [0]) else [*words, *(w for each in wordings for w in ("--wording", str(each)))]
 
 
 def _cuts(name: str, value: Any) -> tuple[int, ...] | str:
@@ -83,7 +104,14 @@ class LocateConfig(Configuration):
                 list[str] | None, "What is hidden: examples, instruction,examples, query, ... May be repeated."
             ),
             "instruction": Option(Instruction, "Whether prompts have an instruction.", Instruction.no),
+            "place": Option(Place, "Where the instruction stands.", Place.first),
+            "wording": Option(
+                list[int] | None, "Which wording of the instruction, from 0. May be repeated. (default: 0)"
+            ),
             "paper": Option(bool, "The five conditions of paper A.", False),
+            "grid": Option(
+                bool, "Every condition: the paper's and more, as far as the task has wordings and examples.", False
+            ),
         },
         read=_conditions,
         words=_condition_words,
@@ -111,6 +139,7 @@ class LocateFacts:
         metric: what scores measure, in words.
         metric_name: the metric that was asked for in place of the task's own; None for its own.
         metric_signature: signature of a score that has one.
+        left_out: conditions of the grid that the task cannot be asked under, as rows would call them.
     """
 
     model: str
@@ -124,6 +153,7 @@ class LocateFacts:
     metric: str
     metric_name: str | None = None
     metric_signature: str | None = None
+    left_out: tuple[str, ...] = ()
 
 
 SUBJECT, CONFIG = ModelAndTask, LocateConfig

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from taskpoint.analysis.recognition import RecognitionPoint
 from taskpoint.analysis.savings import Saving
 from taskpoint.errors import SettingError
+from taskpoint.prompts.content import Place
 
 
 def _same_length(owner: str, expected: int, **columns: tuple[object, ...] | None) -> None:
@@ -86,6 +87,8 @@ class ConditionView:
         label: name in legends and tables, e.g. "examples hidden, no instruction".
         hide: the selector of the hidden tokens, e.g. "instruction,examples".
         instruction: whether the prompt has an instruction.
+        place: where it stands.
+        wording: which of the task's wordings it is.
         cuts: the measured cuts r, ascending.
         mean: mean score by cut; `low` and `high` are the ends of its interval, as for the measures below.
         controls: scores to hold the curve against.
@@ -121,6 +124,8 @@ class ConditionView:
     language_low: tuple[float, ...] | None = None
     language_high: tuple[float, ...] | None = None
     parts: tuple[PartView, ...] = ()
+    place: Place = Place.first
+    wording: int = 0
 
     def __post_init__(self) -> None:
         owner = f"condition {self.label!r}"

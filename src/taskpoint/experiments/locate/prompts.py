@@ -59,12 +59,17 @@ class Prompts:
 
     def contents(self, cell: Cell) -> list[Content]:
         """What the prompts of a cell say."""
-        named = {
-            "instruction": cell.condition.instruction,
-            "fresh": self._fresh,
-            "shuffled": cell.kind == SHUFFLED,
-        }
-        return [self._task.content(item, cell.shots, cell.seed, **named) for item in cell.items]
+        asked = cell.condition
+        named = {"fresh": self._fresh, "shuffled": cell.kind == SHUFFLED}
+        if asked.wording:
+            named["wording"] = asked.wording
+        return [
+            replace(
+                self._task.content(item, cell.shots, cell.seed, instruction=asked.instruction, **named),
+                place=asked.place,
+            )
+            for item in cell.items
+        ]
 
     def asked(self, contents: Sequence[Content]) -> list[SegmentedPrompt]:
         """The prompts without answers; a PromptError where one leaves no room for the longest answer."""
@@ -73,6 +78,10 @@ class Prompts:
             for prompt in prompts:
                 check_length(prompt, self._lm.max_positions, self.max_new_tokens)
         return prompts
+
+    def newest_only(self, cell: Cell) -> bool:
+        """Whether each token of a cell's answers is to see no other of them above the cut."""
+        return cell.kind == "cut" and parse_selector(cell.condition.hide).newest_only
 
     def answered(self, cell: Cell, contents: Sequence[Content]) -> list[SegmentedPrompt]:
         """The prompts with their reference answers."""

@@ -93,6 +93,7 @@ def recognised(
         and (instruction is None or one.instruction == instruction)
         and (shots is None or one.shots == shots)
         and Segment.QUERY not in parse_selector(one.hide).needs
+        and _condition(one) == Condition(one.hide, one.instruction)  # compiled prompts are told in one way alone
     ]
     if not fitting:
         raise SettingError(
@@ -113,7 +114,7 @@ def recognised(
     return Recognised(
         folder=Path(folder),
         after=layer,
-        condition=Condition(one.hide, one.instruction),
+        condition=_condition(one),
         shots=one.shots,
         model=facts.model,
         revision=facts.revision,
@@ -125,7 +126,11 @@ def recognised(
 
 
 def _told(one: ConditionView) -> str:
-    return f"{Condition(one.hide, one.instruction).label}, {one.shots} shots"
+    return f"{_condition(one).label}, {one.shots} shots"
+
+
+def _condition(one: ConditionView) -> Condition:
+    return Condition(one.hide, one.instruction, one.place, one.wording)
 
 
 def _listed(found: Sequence[ConditionView]) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from taskpoint.analysis.recognition import recognition_point
 from taskpoint.analysis.shape import ModelShape
 from taskpoint.asking.by_name import model_of, task_of
-from taskpoint.asking.condition import EARLY_EXIT, Condition, conditions
+from taskpoint.asking.condition import EARLY_EXIT, GRID_CONDITIONS, Condition, conditions
 from taskpoint.asking.measure import Measure, ReferenceScores
 from taskpoint.asking.scores import curve_scores
 from taskpoint.configuration import described
@@ -27,10 +27,11 @@ from taskpoint.experiments.subjects import Asked
 from taskpoint.models.library import attention_name
 from taskpoint.models.loading import LanguageModel
 from taskpoint.progress import Progress
-from taskpoint.prompts.content import Content
+from taskpoint.prompts.content import Content, Place
 from taskpoint.prompts.template import template as template_of
 from taskpoint.results.rows import Row
-from taskpoint.settings import place, shown
+from taskpoint.settings import place as path_of
+from taskpoint.settings import shown
 from taskpoint.tasks.base import Item, Task
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ def locate(  # noqa: D417  # settings are told by `described`
     cuts: str | Sequence[int] | None = None,
     out: str | Path | None = None,
     *,
+    place: Place | str = Place.first,
+    wording: int | Sequence[int] = 0,
     fresh: bool = LocateConfig.fresh,
     template: str | None = None,
     max_new_tokens: int | None = None,
@@ -66,6 +69,8 @@ def locate(  # noqa: D417  # settings are told by `described`
         hide: what is hidden from layer r on; several selectors give several curves.
         instruction: whether the prompt has an instruction; `(False, True)` measures both. With one in sight there is
             often nothing left to recognise in the examples.
+        place: where an instruction stands: "first", "before-query" or "after-query".
+        wording: which of the task's wordings of its instruction, from 0; several measure each.
         out: folder to write to, or to continue; None keeps nothing.
         progress: called with the cells done and the cells there are.
 
@@ -84,7 +89,7 @@ def locate(  # noqa: D417  # settings are told by `described`
         shots=shots,
         seeds=seeds,
         cuts=LocateConfig.cuts if cuts is None else cuts,
-        conditions=conditions(hide, instruction),
+        conditions=conditions(hide, instruction, place, wording),
         items=LocateConfig.items if items is None else items,
         fresh=fresh,
         template=template,
@@ -94,7 +99,7 @@ def locate(  # noqa: D417  # settings are told by `described`
     )
     if progress is not None and not callable(progress):
         raise SettingError(f"progress is {shown(progress)}; expected a function of the cells done and all there are")
-    folder = None if out is None else place("out", out)
+    folder = None if out is None else path_of("out", out)
     found = runner.run(_EXPERIMENT, start(Asked(model_of(lm), task_of(task)), config), folder, progress)
     return LocateResult(found.rows, found.view, found.folder)
 
@@ -121,10 +126,13 @@ class Locate(Work[Cell]):
         size = config.batch_size
         blocks = tuple(items[start : start + size] for start in range(0, len(items), size))
         shuffled = _can_shuffle(task, items, config)
-        self._grid = Grid(config.conditions, config.shots, config.seeds, blocks, lm.num_layers, shuffled)
+        asked = _possible_conditions(task, config)
+        self._grid = Grid(asked, config.shots, config.seeds, blocks, lm.num_layers, shuffled)
         self.name = f"{lm.name}-{task.name}".replace("/", "-").replace(":", "-")
-        settings = dataclasses.asdict(config) | {"template": template.name}
-        self.manifest = {**_facts(lm, task, items), **settings}
+        told = [condition.setting for condition in config.conditions]
+        settings = dataclasses.asdict(config) | {"template": template.name, "conditions": told}
+        left_out = [one.name for one in config.conditions if one not in asked]
+        self.manifest = {**_facts(lm, task, items), **({"left_out": left_out} if left_out else {}), **settings}
 
     def check(self) -> None:
         """Builds all prompts of the first seed, and reads some of them without a cut."""
@@ -192,9 +200,11 @@ class Locate(Work[Cell]):
         if cell.kind == EARLY_EXIT:
             texts = self._measure.exit_answers(asked, cell.cuts)
         else:
-            texts = self._measure.answers(asked, hidden, cell.cuts)
+            newest_only = prompts.newest_only(cell)
+            texts = self._measure.answers(asked, hidden, cell.cuts, newest_only=newest_only)
             answered = prompts.answered(cell, contents)
-            scores = self._measure.reference(answered, prompts.hidden(cell, answered), cell.cuts)
+            told = prompts.hidden(cell, answered)
+            scores = self._measure.reference(answered, told, cell.cuts, newest_only=newest_only)
         return [
             Row(
                 model=lm.name,
@@ -268,6 +278,23 @@ def _fitting(cuts: tuple[int, ...] | str, layers: int) -> tuple[int, ...] | None
     if max(listed) > layers:
         raise SettingError(f"cuts names layer {max(listed)}; expected numbers from 0 to {layers}, the model's layers")
     return tuple(sorted({0, layers, *listed}))
+
+
+def _possible_conditions(task: Task, config: LocateConfig) -> tuple[Condition, ...]:
+    """The conditions, without those of the whole grid for which the task has too few wordings.
+
+    Raises:
+        SettingError: a wording that was asked for by its number is not there.
+    """
+    most = max((one.wording for one in config.conditions), default=0)
+    if most < task.wordings or most == 0:
+        return config.conditions
+    if config.conditions != GRID_CONDITIONS:
+        raise SettingError(
+            f"wording {most} of the instruction was asked for, but task {task.name!r} has {task.wordings}; set wording "
+            f"to at most {max(0, task.wordings - 1)}"
+        )
+    return tuple(one for one in config.conditions if one.wording < max(1, task.wordings))
 
 
 def _can_shuffle(task: Task, items: Iterable[Item], config: LocateConfig) -> tuple[int, ...]:

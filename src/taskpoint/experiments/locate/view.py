@@ -15,7 +15,7 @@ import numpy as np
 from taskpoint.analysis.recognition import CurvePoint, RecognitionPoint, curve, recognition_point
 from taskpoint.analysis.savings import saving
 from taskpoint.analysis.shape import ModelShape
-from taskpoint.asking.condition import EARLY_EXIT, SHUFFLED, ZERO_SHOT, Condition, named
+from taskpoint.asking.condition import EARLY_EXIT, SHUFFLED, ZERO_SHOT, Condition
 from taskpoint.asking.learnt import model_for
 from taskpoint.asking.scores import CurveScores, curve_scores, language_scores
 from taskpoint.errors import RunFolderError
@@ -118,7 +118,7 @@ class _Curve:
     def zero_shot(self) -> CurveScores | None:
         if self.condition.zero_shot is None:
             return None
-        name = named(ZERO_SHOT, self.condition.zero_shot)
+        name = self.condition.zero_shot.control(ZERO_SHOT)
         if not (self.rows["condition"] == name).any():
             return None
         # Without examples a prompt is the same under every seed, so it is asked once.
@@ -128,7 +128,7 @@ class _Curve:
 
     def control(self, kind: str, cuts: Sequence[int]) -> CurveScores | None:
         """The scores of a control that is asked with examples; None where it was not measured."""
-        name = named(kind, self.condition.instruction)
+        name = self.condition.control(kind)
         if _rows_of(self.rows, name, self.shots).empty:
             return None
         return curve_scores(self.rows, name, self.shots, cuts)
@@ -158,6 +158,8 @@ def _condition_view(own: _Curve, label: str, shape: ModelShape | None) -> Condit
         label=label,
         hide=own.condition.hide,
         instruction=own.condition.instruction,
+        place=own.condition.place,
+        wording=own.condition.wording,
         shots=own.shots,
         cuts=own.cuts,
         mean=tuple(p.mean for p in points),
@@ -245,6 +247,7 @@ def _settings(facts: LocateFacts, settings: LocateConfig) -> dict[str, str]:
         "seeds": settings.seeds,
         "examples": "new for each item" if settings.fresh else "fixed for the test set",
         "items": settings.items,
+        **({"left out": ", ".join(facts.left_out)} if facts.left_out else {}),
         "cuts": settings.cuts if isinstance(settings.cuts, str) else ", ".join(map(str, settings.cuts)),
         "batch size": settings.batch_size,
         "intervals": "95 %, bootstrap over items and over seeds",
