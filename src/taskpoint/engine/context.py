@@ -5,6 +5,7 @@ Shapes: T tokens of the context, P kept ones, K key heads, D head size, R cuts w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from taskpoint.engine.calls.forward import under_cut
 from taskpoint.engine.calls.pristine import evaluating
+from taskpoint.engine.calls.projections import OutputProjection
 from taskpoint.engine.check import exact
 from taskpoint.engine.paths.every_cut import EveryCut
 from taskpoint.engine.paths.shared_keys_check import can_share_keys
@@ -25,10 +27,17 @@ from taskpoint.models.others import hooked_by_others
 
 
 @torch.inference_mode()
-def read_context(model: nn.Module, tokens: Int[Tensor, "1 T"], drop: Bool[Tensor, "1 T"]) -> SweepContext:
+def read_context(
+    model: nn.Module,
+    tokens: Int[Tensor, "1 T"],
+    drop: Bool[Tensor, "1 T"],
+    *,
+    removed: Sequence[OutputProjection] = (),
+) -> SweepContext:
     """Reads a context once, for `sweep_last_logits` and `sweep_generate` over many prompts that begin with it.
 
-    All of its tokens may be hidden. Errors as for `sweep_logits`.
+    All of its tokens may be hidden. With the projections of all layers in `removed` it is for `ablation_logits` and
+    `ablation_generate`, and none may be. Errors as for `sweep_logits`.
     """
     check_head(model)
     parts = anatomy(model)
@@ -42,14 +51,14 @@ def read_context(model: nn.Module, tokens: Int[Tensor, "1 T"], drop: Bool[Tensor
     cache = Cache(layers=list(base))
     named = inputs_for(model, None, last=1) | with_cache(model, cache) | {"use_cache": True}
     kept = ~drop[0]
-    if not bool((drop[0].cumsum(0) > 0)[kept].any()):
+    if not removed and not bool((drop[0].cumsum(0) > 0)[kept].any()):
         with evaluating(model), under_cut(parts):
             model(tokens, **named)
         places = kept.nonzero()[:, 0]
         all_keys = tuple((layer.keys, layer.values) for layer in base)
         return SweepContext(tokens[0], drop[0], all_keys, tuple(_at(keys, places) for keys in all_keys))
     own: list[Any] = [DynamicLayer() for _ in parts.layers]
-    every_cut = EveryCut(parts, kept[None], 0, False, {cache: Cache(layers=list(own))})
+    every_cut = EveryCut(parts, kept[None], 0, False, {cache: Cache(layers=list(own))}, removed=removed)
     with evaluating(model), every_cut.hooks():
         model(tokens, **named)
     return SweepContext(

@@ -21,12 +21,15 @@ from taskpoint.models.library import inputs_for
 from taskpoint.models.others import hooked_by_others
 
 
-def follows_hooks(model: nn.Module) -> bool:
-    """Whether a sweep in one pass is right as far as hooks go: the model has none of others; else a warning says so."""
+def follows_hooks(model: nn.Module, each: str = "cut") -> bool:
+    """Whether a sweep in one pass is right as far as hooks go: the model has none of others; else a warning says so.
+
+    `each` is what it is a sweep of.
+    """
     if not hooked_by_others(model.modules()):
         return True
     warnings.warn(
-        "the model is hooked, and hooks may count tokens or rows: every cut is run by itself, with as many passes",
+        f"the model is hooked, and hooks may count tokens or rows: every {each} is run by itself, with as many passes",
         stacklevel=3,
     )
     return False

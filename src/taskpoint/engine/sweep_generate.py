@@ -5,7 +5,7 @@ Shapes: B batch, T prompt tokens, C cuts (N + 1), N layers, r cut.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -19,7 +19,7 @@ from taskpoint.engine.cut import cut_context
 from taskpoint.engine.cut_by_cut import follows_hooks
 from taskpoint.engine.paths.batch_sizes import InBatches, SweepSize, rows_at_once
 from taskpoint.engine.paths.every_cut_decode import EveryCutDecode, can_decode_every_cut
-from taskpoint.engine.paths.greedy import Ending, check_new, greedy, write
+from taskpoint.engine.paths.greedy import Ending, check_new, greedy, joined, write
 from taskpoint.engine.paths.reference import mask_context
 from taskpoint.engine.paths.sweep_context import SweepContext
 from taskpoint.engine.sweep_logits import check_lone, check_masks, sweep_last_logits
@@ -90,7 +90,7 @@ def sweep_generate(
         decode: EveryCutDecode | None = None
         with batches.trying(), evaluating(model):
             if plain and fits and exact(model):
-                decode = EveryCutDecode(model, parts, *given, skip, context, alone)
+                decode = EveryCutDecode(model, parts, *given, skip, context, lone=alone)
                 written = write(decode.prefill().argmax(-1), decode, max_new_tokens, ending).transpose(0, 1)
             else:
                 whole = (*given, alone) if context is None else context.whole(*given, alone)
@@ -98,14 +98,7 @@ def sweep_generate(
                 written = (_recompute if anew else _one_by_one)(model, *whole, max_new_tokens, ending)
             answers.append(written)
         del decode  # its caches, before fewer rows are tried
-    return _joined(answers, ending, dim=1)
-
-
-def _joined(answers: Sequence[Tensor], ending: Ending, dim: int | None = None) -> Tensor:
-    """Answers of several lengths in one tensor: along a new first axis, or along `dim`."""
-    longest = max(answer.shape[-1] for answer in answers)
-    padded = [torch.nn.functional.pad(answer, (0, longest - answer.shape[-1]), value=ending.pad) for answer in answers]
-    return torch.stack(padded) if dim is None else torch.cat(padded, dim=dim)
+    return joined(answers, ending, dim=1)
 
 
 def _one_by_one(
@@ -117,7 +110,7 @@ def _one_by_one(
     for after in range(anatomy(model).num_layers + 1):
         with context(model, after, drop):
             rows.append(greedy(model, input_ids, mask, new, ending))
-    return _joined(rows, ending)
+    return joined(rows, ending)
 
 
 def _recompute(

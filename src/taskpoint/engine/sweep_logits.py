@@ -69,8 +69,7 @@ def sweep_last_logits(
     parts = anatomy(model)
     check_masks(parts.vocabulary, input_ids, drop, attention_mask)
     check_lone(lone, drop, skip)
-    if not 1 <= last <= input_ids.shape[1]:
-        raise PlanError(f"last={last} is out of range: expected a whole number from 1 to {input_ids.shape[1]}")
+    check_last(last, input_ids)
     plain = follows_hooks(model)
     each_by_itself = lone is not None and not (plain and exact(model))
     if context is not None and (context.base is None or not plain or each_by_itself):
@@ -125,8 +124,14 @@ def check_lone(lone: Tensor | None, drop: Tensor, skip: bool) -> None:
         )
 
 
-def check_masks(vocabulary: int | None, input_ids: Tensor, drop: Tensor, attention_mask: Tensor | None) -> None:
-    """Refuses `input_ids` that are no prompts, and masks that do not fit them.
+def check_last(last: int, input_ids: Tensor) -> None:
+    """Refuses, by a PlanError, a number of last positions that the prompts do not have."""
+    if not 1 <= last <= input_ids.shape[1]:
+        raise PlanError(f"last={last} is out of range: expected a whole number from 1 to {input_ids.shape[1]}")
+
+
+def check_masks(vocabulary: int | None, input_ids: Tensor, drop: Tensor | None, attention_mask: Tensor | None) -> None:
+    """Refuses `input_ids` that are no prompts, and masks that do not fit them; `drop` is None where nothing is dropped.
 
     Raises:
         PlanError: another type or shape, unknown tokens, padding on the right, or a hidden last token.
@@ -147,7 +152,8 @@ def check_masks(vocabulary: int | None, input_ids: Tensor, drop: Tensor, attenti
     for name, mask in (("drop", drop), ("attention_mask", attention_mask)):
         if isinstance(mask, Tensor) and mask.shape != input_ids.shape:
             raise PlanError(f"{name} has shape {list(mask.shape)}; expected that of input_ids, {list(input_ids.shape)}")
-    check_drop(drop)
+    if drop is not None:
+        check_drop(drop)
     if attention_mask is not None and not bool(((attention_mask == 0) | (attention_mask == 1)).all()):
         raise PlanError("attention_mask holds other numbers than 0 and 1; expected 1 for tokens and 0 for padding")
     if attention_mask is not None and not bool(attention_mask[:, -1].all()):

@@ -94,6 +94,20 @@ def _nothing(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor
     return torch.zeros_like(output)
 
 
+@contextmanager
+def without_attention_of_last(projection: OutputProjection, rows: int) -> Iterator[None]:
+    """Removes the attention of one layer for the last rows of the batch alone, for the length of the block."""
+
+    def hook(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
+        return torch.cat([output[:-rows], torch.zeros_like(output[-rows:])])
+
+    handle = projection.module.register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
 def _last_called(model: nn.Module, parts: Anatomy) -> list[tuple[nn.Module, int] | None]:
     """By layer: the last linear map that its attention calls, and the width of what it takes."""
     last: list[tuple[nn.Module, int] | None] = [None] * parts.num_layers

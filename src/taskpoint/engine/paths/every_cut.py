@@ -5,13 +5,16 @@ as a copy of its present tokens, and all started variants go through layer i tog
 back in the token axis, so that the model's own norm and head serve all of them. The cost grows with N/2 times the
 present tokens, not with N times the prompt.
 
+The same ride serves the removal of single attentions: then nothing is dropped, and the variant i differs from the base
+in that layer i, where it starts, adds no attention to it.
+
 Shapes: B batch, T tokens, P present tokens, V started variants, C cuts (N + 1), D width, N layers, r cut.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -21,6 +24,7 @@ from torch import Tensor, nn
 from taskpoint.engine.calls.arguments import ROWLESS, LayerCall, Sight, first_tensor, like_output, read_call
 from taskpoint.engine.calls.forward import hooked, under_cut
 from taskpoint.engine.calls.memo import Memo
+from taskpoint.engine.calls.projections import OutputProjection, without_attention_of_last
 from taskpoint.engine.paths.sweep_context import SweepContext
 from taskpoint.engine.plan import Present, present_tokens
 from taskpoint.errors import PlanError
@@ -39,17 +43,18 @@ def logits_of_every_cut(
     skip: bool = False,
     context: SweepContext | None = None,
     lone: Bool[Tensor, "B T"] | None = None,
+    removed: Sequence[OutputProjection] = (),
 ) -> Float[Tensor, "B cuts last vocab"]:
-    """Every cut in one pass; arguments as for `sweep_last_logits`."""
+    """Every cut in one pass; arguments as for `sweep_last_logits`, and `removed` as for `EveryCut`."""
     cuts = parts.num_layers + 1
     input_ids, drop, attention_mask, lone = room_for(cuts * last, input_ids, drop, attention_mask, lone)
     keep = ~drop if attention_mask is None else ~drop & attention_mask.bool()
     if context is None:
-        with EveryCut(parts, keep, last, skip, lone=lone).hooks():
+        with EveryCut(parts, keep, last, skip, lone=lone, removed=removed).hooks():
             logits: Tensor = model(input_ids, **inputs_for(model, attention_mask, cuts * last)).logits
     else:
         caches = context.caches()
-        every_cut = EveryCut(parts, keep, last, skip, {caches.base: caches.own}, context, lone)
+        every_cut = EveryCut(parts, keep, last, skip, {caches.base: caches.own}, context, lone=lone, removed=removed)
         with every_cut.hooks(), caches.attention(parts):
             named = context.inputs_for(model, attention_mask, input_ids.shape, cuts * last)
             logits = model(input_ids, **named | with_cache(model, caches.base) | {"use_cache": True}).logits
@@ -97,6 +102,11 @@ def lone_keys(present: Present, lone: Tensor | None, context: SweepContext | Non
     return torch.nn.functional.pad(present.take(lone), (kept, 0))
 
 
+def newest_without(removed: Sequence[OutputProjection], layer: int, rows: int) -> AbstractContextManager[None]:
+    """Removes attention for the variant that starts in this layer, the last `rows` rows, where it is to be removed."""
+    return without_attention_of_last(removed[layer], rows) if removed else nullcontext()
+
+
 class Repeated:
     """Arguments of one layer call, repeated for the variants; repeated once and sliced, because layers share them."""
 
@@ -130,14 +140,17 @@ class EveryCut:
         skip: bool,
         caches: Mapping[Any, Any] | None = None,
         context: SweepContext | None = None,
+        *,
         lone: Bool[Tensor, "B T"] | None = None,
+        removed: Sequence[OutputProjection] = (),
     ) -> None:
         """Keeps some tokens of the prompt; the variants come back at the `last` positions (0: nowhere).
 
         `skip` is early exit instead of a cut; `caches` has the variants' cache by the base's; `context` stands
-        before the prompt and was read before; `lone` as for `sweep_generate`.
+        before the prompt and was read before; `lone` as for `sweep_generate`; `removed` has the projection of every
+        layer where each variant lacks the attention of the layer where it starts.
         """
-        self._parts, self._last, self._skip = parts, last, skip
+        self._parts, self._last, self._skip, self._removed = parts, last, skip, removed
         self._caches = caches or {}
         self._present = present_tokens(keep, parts.rows_share_bias)
         self._tokens = keep.shape[1]
@@ -170,7 +183,8 @@ class EveryCut:
                 try:
                     narrowed = self._narrow(call, self._parts.index_window(index))
                     named = other_caches(call.named | self._repeated.take(narrowed, index + 1), self._caches)
-                    variants = first_tensor(layer(variants, **named))  # [V * B, P, D]
+                    with newest_without(self._removed, index, call.hidden.shape[0]):
+                        variants = first_tensor(layer(variants, **named))  # [V * B, P, D]
                 finally:
                     self._inside = False
             self._variants = variants

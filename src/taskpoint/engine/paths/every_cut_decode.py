@@ -9,7 +9,7 @@ Shapes: B batch, T prompt tokens, P present tokens, C cuts (N + 1), V variants, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,7 +21,16 @@ from torch import Tensor, nn
 from taskpoint.engine.calls.arguments import LayerCall, Sight, first_tensor, hide, like_output, read_call
 from taskpoint.engine.calls.forward import hooked, under_cut
 from taskpoint.engine.calls.memo import Memo
-from taskpoint.engine.paths.every_cut import EveryCut, Repeated, lone_keys, other_caches, room_for, stored_keys
+from taskpoint.engine.calls.projections import OutputProjection
+from taskpoint.engine.paths.every_cut import (
+    EveryCut,
+    Repeated,
+    lone_keys,
+    newest_without,
+    other_caches,
+    room_for,
+    stored_keys,
+)
 from taskpoint.engine.paths.shared_keys import CacheState, RoomyLayer
 from taskpoint.engine.paths.sweep_context import SweepCaches, SweepContext
 from taskpoint.engine.plan import Present, present_tokens
@@ -84,10 +93,13 @@ class EveryCutDecode:
         attention_mask: Int[Tensor, "B T"] | None,
         skip: bool,
         context: SweepContext | None = None,
+        *,
         lone: Bool[Tensor, "B T"] | None = None,
+        removed: Sequence[OutputProjection] = (),
     ) -> None:
-        """Prepares the caches; arguments as for `sweep_generate`."""
+        """Prepares the caches; arguments as for `sweep_generate`, and `removed` as for `EveryCut`."""
         self._model, self._parts, self._skip, self._context = model, parts, skip, context
+        self._removed = removed
         self._cuts = parts.num_layers + 1
         self._input_ids, drop, self._mask, self._lone = room_for(self._cuts, input_ids, drop, attention_mask, lone)
         self._keep = ~drop if self._mask is None else ~drop & self._mask.bool()
@@ -99,7 +111,9 @@ class EveryCutDecode:
     def prefill(self) -> Float[Tensor, "B cuts vocab"]:
         """Logits of the first answer token."""
         caches = {self._caches.base: self._caches.own}
-        every_cut = EveryCut(self._parts, self._keep, 1, self._skip, caches, self._context, self._lone)
+        every_cut = EveryCut(
+            self._parts, self._keep, 1, self._skip, caches, self._context, lone=self._lone, removed=self._removed
+        )
         if self._context is None:
             named = inputs_for(self._model, self._mask, self._cuts)
         else:
@@ -122,7 +136,7 @@ class EveryCutDecode:
         if accepts(self._model, "position_ids"):
             named["position_ids"] = positions.expand(-1, self._cuts)  # all variants write at the same place
         caches = {self._caches.base: self._caches.own}
-        step = _Step(self._parts, self._stored, self._written, self._skip, caches)
+        step = _Step(self._parts, self._stored, self._written, self._skip, caches, self._removed)
         with step.hooks(), self._caches.attention(self._parts):
             logits: Tensor = self._model(tokens, **named | self._cached()).logits
         self._caches.state.length += 1
@@ -156,8 +170,16 @@ def _caches(parts: Anatomy) -> SweepCaches:
 class _Step:
     """The hooks of one decoding step."""
 
-    def __init__(self, parts: Anatomy, stored: Stored, written: int, skip: bool, caches: dict[Any, Any]) -> None:
-        self._parts, self._skip, self._caches = parts, skip, caches
+    def __init__(
+        self,
+        parts: Anatomy,
+        stored: Stored,
+        written: int,
+        skip: bool,
+        caches: dict[Any, Any],
+        removed: Sequence[OutputProjection],
+    ) -> None:
+        self._parts, self._skip, self._caches, self._removed = parts, skip, caches, removed
         self._tokens, self._written, self._cuts = stored.tokens, written, parts.num_layers + 1
         self._new = torch.arange(self._tokens, self._tokens + written + 1, device=stored.keys.device)  # [written + 1]
         keys = stored.keys  # [1|B, P]
@@ -215,7 +237,8 @@ class _Step:
                 named = call.named | self._repeated.take(self._narrow(call), index + 1)
                 rows = waiting.transpose(0, 1).flatten(0, 1)[:, None]  # [V * B, 1, D]
                 self._call = call.with_(call.hidden[:, :0])  # the layer is called again from here: hooks stand aside
-                rows = first_tensor(layer(rows, **other_caches(named, self._caches)))
+                with newest_without(self._removed, index, call.hidden.shape[0]):
+                    rows = first_tensor(layer(rows, **other_caches(named, self._caches)))
                 waiting = rows.view(index + 1, -1, rows.shape[-1]).transpose(0, 1)
             self._call = None
             return like_output(output, torch.cat([waiting, first_tensor(output)], dim=1))  # [B, C, D]

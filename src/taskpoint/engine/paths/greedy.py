@@ -7,6 +7,7 @@ vocabulary.
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -117,6 +118,13 @@ class _Plain:
 
     def keep(self, rows: Tensor) -> bool:
         return False  # the plan of a cut has a row for each row of the batch
+
+
+def joined(answers: Sequence[Tensor], ending: Ending, dim: int | None = None) -> Tensor:
+    """Answers of several lengths in one tensor: along a new first axis, or along `dim`."""
+    longest = max(answer.shape[-1] for answer in answers)
+    padded = [torch.nn.functional.pad(answer, (0, longest - answer.shape[-1]), value=ending.pad) for answer in answers]
+    return torch.stack(padded) if dim is None else torch.cat(padded, dim=dim)
 
 
 def check_new(max_new_tokens: int) -> None:
