@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from taskpoint.engine.calls.forward import hooked
-from taskpoint.engine.calls.projections import output_projections, without_attention
+from taskpoint.engine.calls.projections import OutputProjection, output_projections, without_attention
 from taskpoint.engine.cut import cut_context
-from taskpoint.engine.gates import gated_heads
+from taskpoint.engine.gates import gated_heads, heads_of
 from taskpoint.engine.paths.reference import mask_context
 from taskpoint.engine.sweep_generate import sweep_generate
 from taskpoint.engine.sweep_logits import sweep_logits
@@ -210,10 +210,10 @@ def test_gates_go_around_a_cut_and_not_into_it_and_are_not_nested() -> None:
 
 
 def test_layers_with_different_numbers_of_heads_are_refused() -> None:
-    model = fresh("llama")
-    model.config.num_attention_heads = [4, 4, 2, 4, 4]
-    with pytest.raises(ModelError, match="2 and 4 heads"), gated_heads(model, GATES):
-        pass
+    layers = [OutputProjection(torch.nn.Identity(), "", heads, 8) for heads in (4, 2, 4)]
+    assert heads_of(layers[::2], "openelm") == 4
+    with pytest.raises(ModelError, match=r"'openelm'.* 2 and 4 heads"):
+        heads_of(layers, "openelm")
 
 
 def test_a_digest_tells_gates_apart_by_what_they_compute() -> None:

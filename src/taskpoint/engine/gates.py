@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -27,7 +26,7 @@ from taskpoint.settings import shown
 
 
 @contextmanager
-def gated_heads(model: nn.Module, gates: HeadGates | Tensor | np.ndarray | Sequence[Any]) -> Iterator[nn.Module]:
+def gated_heads(model: nn.Module, gates: object) -> Iterator[nn.Module]:
     """Multiplies every head by its gate, in everything the model does inside the block.
 
     Works with padding, `generate`, adapters of peft, and around `cut_context` and the sweeps. With all gates 1 every
@@ -35,8 +34,8 @@ def gated_heads(model: nn.Module, gates: HeadGates | Tensor | np.ndarray | Seque
 
     Args:
         model: any transformers decoder whose attention has an output projection.
-        gates: by layer and head, numbers or truth values; from `taskpoint.load_gates`, a tensor, which may be trained
-            through, or what becomes one. [N, H]
+        gates: by layer and head, from `taskpoint.load_gates`; or a tensor of numbers or truth values, which may be
+            trained through; or what becomes one. [N, H]
 
     Yields:
         The same model, gated in every thread until the block ends.
