@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from taskpoint.compiled.compile import compile_prompt as compile_prompt
     from taskpoint.compiled.compile import load_prompt as load_prompt
     from taskpoint.engine.cut import cut_context as cut_context
+    from taskpoint.engine.gates import gated_heads as gated_heads
     from taskpoint.engine.sweep_generate import sweep_generate as sweep_generate
     from taskpoint.engine.sweep_logits import sweep_logits as sweep_logits
     from taskpoint.errors import DataError as DataError
@@ -44,6 +45,7 @@ _HOMES = {
     "bench": "taskpoint.experiments.bench.run",
     "compile_prompt": "taskpoint.compiled.compile",
     "cut_context": "taskpoint.engine.cut",
+    "gated_heads": "taskpoint.engine.gates",
     "load": "taskpoint.models.loading",
     "load_prompt": "taskpoint.compiled.compile",
     "locate": "taskpoint.experiments.locate.run",

@@ -148,7 +148,7 @@ class _Asked:
         """The same with each setting by itself: whole prompts."""
         ids, mask = self.input_ids, self.mask
         if self.context is not None:
-            ids, _, mask = self.context.whole(ids, torch.zeros_like(ids, dtype=torch.bool), mask)
+            ids, _, mask, _ = self.context.whole(ids, torch.zeros_like(ids, dtype=torch.bool), mask, None)
         return _Asked(self.parts, self.removed, ids, mask, None, together=False)
 
     def batches(self, new: int, places: int) -> InBatches:
@@ -187,6 +187,6 @@ def _asked(
     if not plain or not exact(model):
         return asked.apart()
     if context is not None and context.base is None:
-        ids, _, whole = context.whole(input_ids, torch.zeros_like(input_ids, dtype=torch.bool), mask)
+        ids, _, whole, _ = context.whole(input_ids, torch.zeros_like(input_ids, dtype=torch.bool), mask, None)
         return _Asked(parts, removed, ids, whole, None, together=True)
     return asked
