@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from flores_files import write_folder
 
 from taskpoint.errors import DataError, SettingError, TaskpointError, UnknownNameError
 from taskpoint.tasks.everyday import directions
@@ -17,7 +18,7 @@ PROMPT = {"examples": [{"input": "a", "output": "b"}], "query": "c", "answers": 
 
 
 def test_every_bundled_name_gives_the_task_of_that_name() -> None:
-    bundled = [name for name in task_names() if "FILE" not in name and "DIR" not in name]
+    bundled = [name for name in task_names() if not any(word in name for word in ("FILE", "DIR", "hub"))]
     assert len(bundled) == len(subtasks()) + len(directions()) + 2
     assert [task(name).name for name in bundled] == bundled
 
@@ -41,9 +42,11 @@ def test_every_form_with_a_file_gives_a_task(tmp_path: Path) -> None:
 
 def test_every_form_with_a_folder_gives_a_task(sentence_folder: Callable[..., Path]) -> None:
     forms = [name for name in task_names() if "DIR" in name]
-    assert forms == ["tatoeba:DIR", "tatoeba:DIR:eng-fra"]
-    for place in (sentence_folder("plain"), sentence_folder("a:b")):
-        assert [task(form.replace("DIR", str(place))).name for form in forms] == ["tatoeba", "tatoeba:eng-fra"]
+    assert forms == ["tatoeba:DIR", "tatoeba:DIR:eng-fra", "flores:DIR:eng-fra"]
+    for name in ("plain", "a:b"):
+        place = write_folder(sentence_folder(name))
+        named = [task(form.replace("DIR", str(place))).name for form in forms]
+        assert named == ["tatoeba", "tatoeba:eng-fra", "flores:eng-fra"]
 
 
 def test_only_what_looks_like_a_direction_is_taken_off_a_folder(sentence_folder: Callable[..., Path]) -> None:
@@ -116,6 +119,7 @@ def test_a_form_without_its_folder_is_refused(spec: str) -> None:
         ("everyday", "Do:"),
         ("everyday:eng-fra", "Do:"),
         ("tatoeba:x", "Do:"),
+        ("flores:x:eng-fra", "Do:"),
     ],
 )
 def test_an_instruction_that_cannot_be_used_is_refused(spec: str, line: str) -> None:

@@ -33,7 +33,10 @@ class Subtask:
     """One mapping.
 
     Attributes:
+        instruction: The line that describes it; None where there is none.
         pairs: (input, accepted answers with the reference first); no input twice.
+        rewordings: Other lines that say the same.
+        examples: What examples are drawn from, where these are not the other pairs.
 
     Raises:
         DataError: Fewer than two different inputs: nothing would be left as an example.
@@ -42,6 +45,13 @@ class Subtask:
     name: str
     instruction: str | None
     pairs: tuple[Pair, ...]
+    rewordings: tuple[str, ...] = ()
+    examples: tuple[Pair, ...] | None = None
+
+    @property
+    def instructions(self) -> tuple[str, ...]:
+        """Every wording of the instruction; none where there is no instruction."""
+        return () if self.instruction is None else (self.instruction, *self.rewordings)
 
     def __post_init__(self) -> None:
         if not self.pairs or all(input_key(text) == input_key(self.pairs[0][0]) for text, _ in self.pairs):
@@ -49,6 +59,11 @@ class Subtask:
                 f"task {self.name!r} has {len(self.pairs)} different inputs; expected at least 2 that differ in more "
                 "than case and closing punctuation: one to ask and one as its example"
             )
+
+    def item(self, place: int) -> Item:
+        """The item of a pair, which is called after its input."""
+        text, answers = self.pairs[place]
+        return Item(f"{self.name}/{text}", self.name, text, answers)
 
 
 def merged(records: Iterable[Pair]) -> tuple[Pair, ...]:
@@ -82,30 +97,29 @@ class _Pool:
     def __init__(self, subtask: Subtask, giveaways: Callable[[str, Sequence[str]], tuple[str, ...]]) -> None:
         self.subtask = subtask
         self._giveaways = giveaways
-        self._keys = [giveaways(*pair) for pair in subtask.pairs]
-        firsts: dict[str, int] = {}
-        for number, keys in enumerate(self._keys):
-            firsts.setdefault(keys[0], number)
-        self.pairs: Sequence[Pair] = tuple(subtask.pairs[number] for number in firsts.values())
+        offered = subtask.pairs if subtask.examples is None else subtask.examples
+        firsts: dict[str, tuple[Pair, tuple[str, ...]]] = {}
+        for pair in offered:
+            keys = giveaways(*pair)
+            firsts.setdefault(keys[0], (pair, keys))
+        self.pairs: Sequence[Pair] = tuple(pair for pair, _ in firsts.values())
         self._places: dict[str, list[int]] = {}
-        for place, number in enumerate(firsts.values()):
-            for key in dict.fromkeys(self._keys[number]):
+        for place, (_, keys) in enumerate(firsts.values()):
+            for key in dict.fromkeys(keys):
                 self._places.setdefault(key, []).append(place)
 
     @cached_property
     def max_shots(self) -> int:
         """The number of examples that every item can have."""
-        return len(self.pairs) - max(len(self._kept_out(keys)) for keys in self._keys)
+        return len(self.pairs) - max(len(self._kept_out(self._giveaways(*pair))) for pair in self.subtask.pairs)
 
     def _kept_out(self, keys: Iterable[str]) -> set[int]:
         """Places of the examples that would give the answer away."""
         return {place for key in keys for place in self._places.get(key, ())}
 
     def items(self) -> Iterator[Item]:
-        pairs = self.subtask.pairs
-        for place in permutation(generator("items", self.subtask.name), len(pairs)):
-            text, answers = pairs[place]
-            yield Item(f"{self.subtask.name}/{text}", self.subtask.name, text, answers)
+        for place in permutation(generator("items", self.subtask.name), len(self.subtask.pairs)):
+            yield self.subtask.item(place)
 
     def content(
         self,
@@ -214,12 +228,15 @@ class MappingTask(Task):
         return True
 
     def fingerprint(self) -> str:
-        """The SHA-256 (hex) of the sub-tasks: names, instructions, pairs."""
+        """The SHA-256 (hex) of the sub-tasks: names, instructions, pairs, and examples of their own."""
         return self._fingerprint
 
     @cached_property
     def _fingerprint(self) -> str:
-        said = [[subtask.name, subtask.instruction, subtask.pairs] for subtask in self.subtasks]
+        said = [
+            [each.name, each.instruction, each.pairs, *([] if each.examples is None else [each.examples])]
+            for each in self.subtasks
+        ]
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 

@@ -19,14 +19,27 @@ def direction_name(source: str, target: str) -> str:
     return f"{source}-{target}"
 
 
+def wordings(source: str, target: str) -> tuple[str, str, str]:
+    """Lines that name the task of a direction between languages such as ``English``.
+
+    The first is that of paper A's code, the second that of its first version (arXiv 2403.04510v1, section 3).
+    """
+    return (
+        f"Translate {source} to {target}:",
+        f"Translate from {source} to {target}:",
+        f"{source} to {target} translation:",
+    )
+
+
 def instruction(source: str, target: str) -> str:
-    """The line that names the task of a direction, as paper A writes it (section 3)."""
-    return f"Translate {LANGUAGES[source]} to {LANGUAGES[target]}:"
+    """The line that names the task of a direction of `LANGUAGES`, given by their codes."""
+    return wordings(LANGUAGES[source], LANGUAGES[target])[0]
 
 
 def translating(source: str, target: str, pairs: Iterable[Pair]) -> Subtask:
     """The sub-task of a direction; a DataError for fewer than two different sentences."""
-    return Subtask(direction_name(source, target), instruction(source, target), tuple(pairs))
+    told, *others = wordings(LANGUAGES[source], LANGUAGES[target])
+    return Subtask(direction_name(source, target), told, tuple(pairs), tuple(others))
 
 
 def sentence_key(text: str) -> str:
