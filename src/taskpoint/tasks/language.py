@@ -16,8 +16,10 @@ from types import MappingProxyType
 LANGUAGES = MappingProxyType({"eng": "English", "fra": "French", "deu": "German", "spa": "Spanish", "nld": "Dutch"})
 """Names of the languages by their ISO 639-3 code."""
 
-# What py3langid calls them: ISO 639-1.
-_DETECTED = MappingProxyType({"en": "English", "fr": "French", "de": "German", "es": "Spanish", "nl": "Dutch"})
+SHORT_CODES = MappingProxyType({"eng": "en", "fra": "fr", "deu": "de", "spa": "es", "nld": "nl"})
+"""Their ISO 639-1 codes, which is also what py3langid calls them."""
+
+_DETECTED = MappingProxyType({SHORT_CODES[code]: name for code, name in LANGUAGES.items()})
 
 
 def detected_language(text: str, among: Mapping[str, str] = _DETECTED) -> str | None:

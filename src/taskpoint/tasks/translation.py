@@ -6,9 +6,9 @@ from collections.abc import Hashable, Iterable, Sequence
 
 from taskpoint.errors import DataError, SettingError, UnknownNameError
 from taskpoint.tasks.base import Item
-from taskpoint.tasks.language import LANGUAGES, detected_language
+from taskpoint.tasks.language import LANGUAGES, SHORT_CODES, detected_language
 from taskpoint.tasks.mapping import MappingTask, Pair, Subtask
-from taskpoint.tasks.scores.metrics import PAPER_BLEU
+from taskpoint.tasks.scores.metrics import LOWERCASE_BLEU, Metric
 
 DIRECTIONS = tuple(direction for other in list(LANGUAGES)[1:] for direction in (("eng", other), (other, "eng")))
 """From English and into it."""
@@ -20,14 +20,14 @@ def direction_name(source: str, target: str) -> str:
 
 
 def wordings(source: str, target: str) -> tuple[str, str, str]:
-    """Lines that name the task of a direction between languages such as ``English``.
+    """The three lines that paper A has for a direction between languages such as ``English``.
 
-    The first is that of paper A's code, the second that of its first version (arXiv 2403.04510v1, section 3).
+    That of its code, and those of its first version (section 3 and table 1).
     """
     return (
         f"Translate {source} to {target}:",
         f"Translate from {source} to {target}:",
-        f"{source} to {target} translation:",
+        f"Translate {source} to {target}.",
     )
 
 
@@ -50,13 +50,22 @@ def sentence_key(text: str) -> str:
 class TranslationTask(MappingTask):
     """Sentences with accepted translations; a sub-task is called after its direction, such as ``eng-fra``."""
 
-    scoring = PAPER_BLEU
+    scoring = LOWERCASE_BLEU
 
     def accepted(self, item: Item) -> tuple[str, ...]:
         """The accepted translations of an item; a DataError where it has none."""
         if not item.answers:
             raise DataError(f"item {item.id!r} has no accepted translation; give it one to have it scored")
         return item.answers
+
+    def scoring_of(self, item: Item) -> Metric:
+        """What answers to an item are scored by, for the language that it is to be translated into."""
+        code = self._answered_in(item)
+        return self.scoring if code is None else self.scoring.for_language(code)
+
+    def _answered_in(self, item: Item) -> str | None:
+        """The ISO 639-1 code of the language to translate into."""
+        return SHORT_CODES.get(item.task.rpartition("-")[2])
 
     def asked_language(self, item: Item) -> str | None:
         """Name of the language that the item is to be translated into; ``None`` when it is not one of `LANGUAGES`."""

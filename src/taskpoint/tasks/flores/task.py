@@ -49,6 +49,10 @@ class FloresTask(TranslationTask):
         self._targets = {each.name: each.languages[-1] for each in subtasks}
         self._detectable = detectable(dict.fromkeys(code for each in subtasks for code in each.languages))
 
+    def _answered_in(self, item: Item) -> str | None:
+        target = self._targets.get(item.task)
+        return None if target is None else target.label or target.code.partition("_")[0]
+
     def asked_language(self, item: Item) -> str | None:
         """Name of the language to translate into; ``None`` where answers in it would not be known as such."""
         target = self._targets.get(item.task)
