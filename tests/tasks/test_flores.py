@@ -99,6 +99,18 @@ def test_the_same_prompts_come_from_a_folder_of_either_release(tmp_path: Path) -
     assert [old.content(item, 3, 1) for item in old.items()] == [new.content(item, 3, 1) for item in new.items()]
 
 
+@pytest.mark.parametrize(("split", "line"), [("dev", 1), ("dev", 803), ("devtest", 5)])
+def test_a_sentence_that_is_asked_shown_or_trained_on_changes_the_fingerprint(
+    tmp_path: Path, split: str, line: int
+) -> None:
+    place = write_folder(tmp_path / "x")
+    before = flores(place, "eng-fra").fingerprint()
+    lines = sentences("Phrase", split)
+    lines[line - 1] = "Autre."
+    (place / split / f"fra.{split}").write_text("\n".join(lines))
+    assert flores(place, "eng-fra").fingerprint() != before
+
+
 def test_a_code_that_may_be_two_languages_is_refused(tmp_path: Path) -> None:
     place = write_folder(tmp_path / "x", codes={"eng_Latn": "A", "zho_Hans": "B", "zho_Hant": "C"})
     with pytest.raises(SettingError, match="may be zho_Hans or zho_Hant; name the one"):

@@ -60,6 +60,11 @@ class Subtask:
                 "than case and closing punctuation: one to ask and one as its example"
             )
 
+    @property
+    def said(self) -> list[object]:
+        """What a fingerprint is of: all that is asked, shown and trained on."""
+        return [self.name, self.instruction, self.pairs, *([] if self.examples is None else [self.examples])]
+
     def item(self, place: int) -> Item:
         """The item of a pair, which is called after its input."""
         text, answers = self.pairs[place]
@@ -209,10 +214,11 @@ class MappingTask(Task):
         """What stands before every query; see ``Task.context``. Of several sub-tasks: the first, with a warning."""
         first = self.subtasks[0].name
         if len(self.subtasks) > 1:
-            others = ", ".join(f"{self.name}:{subtask.name}" for subtask in self.subtasks[1:])
+            suite = self.name.removesuffix(f":{','.join(self._pools)}")
+            others = ", ".join(f"{suite}:{subtask.name}" for subtask in self.subtasks[1:])
             warnings.warn(
                 f"task {self.name!r} has {len(self.subtasks)} sub-tasks, each with examples of its own; this is "
-                f"{self.name}:{first}. Name the one you mean: {others}",
+                f"{suite}:{first}. Name the one you mean: {others}",
                 stacklevel=2,
             )
         return self._pools[first].content(None, shots, seed, instruction=instruction)
@@ -228,16 +234,12 @@ class MappingTask(Task):
         return True
 
     def fingerprint(self) -> str:
-        """The SHA-256 (hex) of the sub-tasks: names, instructions, pairs, and examples of their own."""
+        """The SHA-256 (hex) of the sub-tasks: names, instructions, pairs."""
         return self._fingerprint
 
     @cached_property
     def _fingerprint(self) -> str:
-        said = [
-            [each.name, each.instruction, each.pairs, *([] if each.examples is None else [each.examples])]
-            for each in self.subtasks
-        ]
-        return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([subtask.said for subtask in self.subtasks]).encode()).hexdigest()
 
 
 def in_turns(sources: Sequence[Iterator[Item]]) -> Iterator[Item]:

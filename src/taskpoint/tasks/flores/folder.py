@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from taskpoint.errors import DataError
-from taskpoint.tasks.files.reading import check_text, read_text
+from taskpoint.tasks.files.reading import check_text, file_name, read_text
 from taskpoint.tasks.flores.languages import found_code
 
 SPLITS = ("dev", "devtest")
@@ -52,14 +52,14 @@ def _files(folder: Path, split: str) -> dict[str, Path]:
         if not folder.is_dir():
             raise DataError(f"no folder {str(folder)!r}; {expected}")
         place = folder / split
-        names = [path.name for path in place.iterdir()] if place.is_dir() else []
+        paths = {file_name(path): path for path in place.iterdir()} if place.is_dir() else {}
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read the folder {str(folder)!r}: {error}; name one that can be read") from None
     found = {}
-    for name in names:
+    for name, path in paths.items():
         for code in (name.removesuffix(f".{split}"), name.removeprefix(f"{split}.")):
             if code not in (name, ""):
-                found[code] = place / name
+                found[code] = path
     if not found:
         raise DataError(f"{str(folder)!r} has no sentences in {split}; {expected}")
     return found

@@ -34,6 +34,11 @@ class FloresSubtask(Subtask):
     languages: tuple[Language, ...] = ()
     training: tuple[Pair, ...] = ()
 
+    @property
+    def said(self) -> list[object]:
+        """What a fingerprint is of."""
+        return [*super().said, self.training]
+
     def item(self, place: int) -> Item:
         """The item of a sentence."""
         return Item(f"{self.name}/{place + 1}", self.name, *self.pairs[place])
