@@ -422,7 +422,8 @@ for n in (*range(3, 8), *range(34, 48)):
             code=TASK + f"tp.locate(lm, task, hide={hidden!r}, **small)",
         )
     for spec in ("lexicon:", "lexicon:plural:past", " lexicon", "LEXICON", "lexicon\n", "words:", "words: ", "pairs:\0", "prompts:.", "tatoeba:/", "words:/dev/zero",
-                 "words:/dev/null", "tatoeba:.:eng-eng", "x" * 10**6, "lexicon:" + "x" * 10**5, "words:" + "x" * 5_000, "words:~nobody/x", "😀", "a\0b", "evil:\n\n"):  # fmt: skip
+                 "words:/dev/null", "tatoeba:.:eng-eng", "flores:.:eng-fra", "flores::eng-fra", "flores:hub:", "flores:hub:eng-fra", "flores:/dev/null:a-b", "flores:/dev:\n-\n", "flores:/:-",
+                 "everyday:,", "everyday:eng-fra,eng-fra", "everyday:eng-fra,", "x" * 10**6, "lexicon:" + "x" * 10**5, "words:" + "x" * 5_000, "words:~nobody/x", "😀", "a\0b", "evil:\n\n"):  # fmt: skip
         yield Case(f"task({spec[:24]!r}) of {len(spec)}", code=f"tp.task({spec!r})", seconds=6)
     for metric in ("", " ", "exact:", "exact:lc:lc", "bleu::", "bleu:evil", "bleu:13a:zh", "chrf:13a", "chrf+", "chrf+++", "EXACT", "lc", ":lc", "exact\n", "x" * 10**6,
                    "bleu:" + "x" * 10**5, "bleu:lc:13a"):  # fmt: skip

@@ -17,7 +17,7 @@ from taskpoint.errors import SettingError, UnknownNameError
 from taskpoint.tasks.base import Item
 from taskpoint.tasks.registry import task
 from taskpoint.tasks.scores.bleu import bleu_of
-from taskpoint.tasks.scores.metrics import EXACT, PAPER_BLEU, metric, metric_names
+from taskpoint.tasks.scores.metrics import EXACT, LOWERCASE_BLEU, metric, metric_names
 
 SENTENCE = st.lists(st.sampled_from(["the", "The", "cat", "sat", "on", "mat.", "猫", "坐在", "été"]), max_size=7).map(
     " ".join
@@ -92,7 +92,7 @@ def test_a_name_is_spelt_in_one_way() -> None:
     spelt = {"bleu:13a": "bleu", "bleu:13a:lc": "bleu:lc"}
     assert [metric(name).name for name in ORACLES] == [spelt.get(name, name) for name in ORACLES]
     assert metric("exact") == EXACT != metric("exact:lc")
-    assert metric("bleu:lc") == PAPER_BLEU != metric("bleu")
+    assert metric("bleu:lc") == LOWERCASE_BLEU != metric("bleu")
     assert {metric(name).label for name in metric_names()} >= {"exact match", "BLEU", "chrF", "chrF++"}
 
 
@@ -105,6 +105,7 @@ def test_a_name_is_spelt_in_one_way() -> None:
         ("bleu:ja-mecap", "unknown tokenizer of bleu 'ja-mecap'. Did you mean 'ja-mecab'"),
         ("bleu:LC", "unknown tokenizer of bleu 'LC'"),
         ("bleu:spm", "unknown tokenizer of bleu 'spm'"),
+        ("bleu:papr", "unknown tokenizer of bleu 'papr'. Did you mean 'paper'"),
         ("chrf+", r"unknown metric 'chrf\+'. Did you mean"),
     ],
 )
@@ -115,7 +116,19 @@ def test_an_unknown_name_is_refused_with_all_that_exist(name: str, message: str)
     assert "Known: " in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["chrf:zh", "exact:13a", "bleu:zh:char", "bleu:lc:zh", "exact:lc:lc"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "chrf:zh",
+        "exact:13a",
+        "bleu:zh:char",
+        "bleu:lc:zh",
+        "exact:lc:lc",
+        "bleu:paper:lc",
+        "bleu:zh:paper",
+        "chrf:paper",
+    ],
+)
 def test_parts_that_do_not_belong_to_a_metric_are_refused(name: str) -> None:
     with pytest.raises(SettingError, match="expected") as caught:
         metric(name)

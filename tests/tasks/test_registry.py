@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from flores_files import write_folder
 from taskpoint.errors import DataError, SettingError, TaskpointError, UnknownNameError
 from taskpoint.tasks.everyday import directions
 from taskpoint.tasks.lexicon import subtasks
@@ -17,7 +18,7 @@ PROMPT = {"examples": [{"input": "a", "output": "b"}], "query": "c", "answers": 
 
 
 def test_every_bundled_name_gives_the_task_of_that_name() -> None:
-    bundled = [name for name in task_names() if "FILE" not in name and "DIR" not in name]
+    bundled = [name for name in task_names() if not any(word in name for word in ("FILE", "DIR", "hub"))]
     assert len(bundled) == len(subtasks()) + len(directions()) + 2
     assert [task(name).name for name in bundled] == bundled
 
@@ -41,9 +42,11 @@ def test_every_form_with_a_file_gives_a_task(tmp_path: Path) -> None:
 
 def test_every_form_with_a_folder_gives_a_task(sentence_folder: Callable[..., Path]) -> None:
     forms = [name for name in task_names() if "DIR" in name]
-    assert forms == ["tatoeba:DIR", "tatoeba:DIR:eng-fra"]
-    for place in (sentence_folder("plain"), sentence_folder("a:b")):
-        assert [task(form.replace("DIR", str(place))).name for form in forms] == ["tatoeba", "tatoeba:eng-fra"]
+    assert forms == ["tatoeba:DIR", "tatoeba:DIR:eng-fra", "flores:DIR:eng-fra"]
+    for name in ("plain", "a:b"):
+        place = write_folder(sentence_folder(name))
+        named = [task(form.replace("DIR", str(place))).name for form in forms]
+        assert named == ["tatoeba", "tatoeba:eng-fra", "flores:eng-fra"]
 
 
 def test_only_what_looks_like_a_direction_is_taken_off_a_folder(sentence_folder: Callable[..., Path]) -> None:
@@ -51,6 +54,19 @@ def test_only_what_looks_like_a_direction_is_taken_off_a_folder(sentence_folder:
     assert task(f"tatoeba:{place}").name == "tatoeba"
     with pytest.raises(UnknownNameError, match=r"direction of tatoeba 'eng-frr'\. Did you mean 'eng-fra'"):
         task(f"tatoeba:{place}:eng-frr")
+
+
+def test_several_directions_are_asked_in_the_order_that_names_them(sentence_folder: Callable[..., Path]) -> None:
+    for suite, place in (("everyday", ""), ("tatoeba", f":{sentence_folder('a:b')}")):
+        found = task(f"{suite}{place}:spa-eng,eng-fra")
+        assert found.name == f"{suite}:spa-eng,eng-fra"
+        assert [item.task for item in found.items(4)] == ["spa-eng", "eng-fra", "spa-eng", "eng-fra"]
+        with pytest.raises(SettingError, match="has eng-fra twice; name each direction once"):
+            task(f"{suite}{place}:eng-fra,eng-fra")
+        with pytest.raises(UnknownNameError, match="eng-frr"):
+            task(f"{suite}{place}:eng-fra,eng-frr")
+    with pytest.warns(UserWarning, match=r"this is everyday:spa-eng\. Name the one you mean: everyday:eng-fra$"):
+        task("everyday:spa-eng,eng-fra").context(1, 0)
 
 
 def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,6 +132,7 @@ def test_a_form_without_its_folder_is_refused(spec: str) -> None:
         ("everyday", "Do:"),
         ("everyday:eng-fra", "Do:"),
         ("tatoeba:x", "Do:"),
+        ("flores:x:eng-fra", "Do:"),
     ],
 )
 def test_an_instruction_that_cannot_be_used_is_refused(spec: str, line: str) -> None:
@@ -123,13 +140,14 @@ def test_an_instruction_that_cannot_be_used_is_refused(spec: str, line: str) -> 
         task(spec, instruction=line)
 
 
-@pytest.mark.parametrize("kind", ["words", "pairs", "prompts", "tatoeba"])
+@pytest.mark.parametrize("kind", ["words", "pairs", "prompts", "tatoeba", "flores"])
 @pytest.mark.parametrize("content", [None, b"", b"\xff\xfe", b"{\n", b"\x00"])
 def test_no_file_of_any_kind_ends_in_a_traceback(tmp_path: Path, kind: str, content: bytes | None) -> None:
     path = tmp_path / "file"
     if content is not None:
         path.write_bytes(content)
-    for spec in (f"{kind}:{path}", f"{kind}:{tmp_path}", f"{kind}:{tmp_path}/\x00"):
+    behind = ":eng-fra" if kind == "flores" else ""
+    for spec in (f"{kind}:{path}{behind}", f"{kind}:{tmp_path}{behind}", f"{kind}:{tmp_path}/\x00{behind}"):
         with pytest.raises(TaskpointError) as caught:
             task(spec)
         assert "\n" not in str(caught.value)

@@ -154,7 +154,7 @@ class Task(ABC):
 
     def score(self, item: Item, text: str) -> float:
         """The score of an answer that ends at the template's stop text; a DataError where no answers are accepted."""
-        return self.scoring.score(text, self.accepted(item))
+        return self.scoring_of(item).score(text, self.accepted(item))
 
     def counts(self, item: Item, text: str) -> tuple[int, ...]:
         """Whole numbers that add up over answers to a score of them all; none when the score is the mean of `score`.
@@ -162,7 +162,11 @@ class Task(ABC):
         Raises:
             DataError: The item has no accepted answers.
         """
-        return self.scoring.counts(text, self.accepted(item))
+        return self.scoring_of(item).counts(text, self.accepted(item))
+
+    def scoring_of(self, item: Item) -> Metric:
+        """What answers to an item are scored by: `scoring`, for the language of the answer where there is one."""
+        return self.scoring
 
     def accepted(self, item: Item) -> tuple[str, ...]:
         """The accepted answers of an item; a DataError where it has none."""

@@ -34,8 +34,9 @@ class Subtask:
 
     Attributes:
         instruction: The line that describes it; None where there is none.
-        rewordings: Other lines that say the same.
         pairs: (input, accepted answers with the reference first); no input twice.
+        rewordings: Other lines that say the same.
+        examples: What examples are drawn from, where these are not the other pairs.
 
     Raises:
         DataError: Fewer than two different inputs: nothing would be left as an example.
@@ -45,6 +46,7 @@ class Subtask:
     instruction: str | None
     pairs: tuple[Pair, ...]
     rewordings: tuple[str, ...] = ()
+    examples: tuple[Pair, ...] | None = None
 
     @property
     def instructions(self) -> tuple[str, ...]:
@@ -57,6 +59,16 @@ class Subtask:
                 f"task {self.name!r} has {len(self.pairs)} different inputs; expected at least 2 that differ in more "
                 "than case and closing punctuation: one to ask and one as its example"
             )
+
+    @property
+    def said(self) -> list[object]:
+        """What a fingerprint is of: all that is asked, shown and trained on."""
+        return [self.name, self.instruction, self.pairs, *([] if self.examples is None else [self.examples])]
+
+    def item(self, place: int) -> Item:
+        """The item of a pair, which is called after its input."""
+        text, answers = self.pairs[place]
+        return Item(f"{self.name}/{text}", self.name, text, answers)
 
 
 def merged(records: Iterable[Pair]) -> tuple[Pair, ...]:
@@ -90,30 +102,29 @@ class _Pool:
     def __init__(self, subtask: Subtask, giveaways: Callable[[str, Sequence[str]], tuple[str, ...]]) -> None:
         self.subtask = subtask
         self._giveaways = giveaways
-        self._keys = [giveaways(*pair) for pair in subtask.pairs]
-        firsts: dict[str, int] = {}
-        for number, keys in enumerate(self._keys):
-            firsts.setdefault(keys[0], number)
-        self.pairs: Sequence[Pair] = tuple(subtask.pairs[number] for number in firsts.values())
+        offered = subtask.pairs if subtask.examples is None else subtask.examples
+        firsts: dict[str, tuple[Pair, tuple[str, ...]]] = {}
+        for pair in offered:
+            keys = giveaways(*pair)
+            firsts.setdefault(keys[0], (pair, keys))
+        self.pairs: Sequence[Pair] = tuple(pair for pair, _ in firsts.values())
         self._places: dict[str, list[int]] = {}
-        for place, number in enumerate(firsts.values()):
-            for key in dict.fromkeys(self._keys[number]):
+        for place, (_, keys) in enumerate(firsts.values()):
+            for key in dict.fromkeys(keys):
                 self._places.setdefault(key, []).append(place)
 
     @cached_property
     def max_shots(self) -> int:
         """The number of examples that every item can have."""
-        return len(self.pairs) - max(len(self._kept_out(keys)) for keys in self._keys)
+        return len(self.pairs) - max(len(self._kept_out(self._giveaways(*pair))) for pair in self.subtask.pairs)
 
     def _kept_out(self, keys: Iterable[str]) -> set[int]:
         """Places of the examples that would give the answer away."""
         return {place for key in keys for place in self._places.get(key, ())}
 
     def items(self) -> Iterator[Item]:
-        pairs = self.subtask.pairs
-        for place in permutation(generator("items", self.subtask.name), len(pairs)):
-            text, answers = pairs[place]
-            yield Item(f"{self.subtask.name}/{text}", self.subtask.name, text, answers)
+        for place in permutation(generator("items", self.subtask.name), len(self.subtask.pairs)):
+            yield self.subtask.item(place)
 
     def content(
         self,
@@ -211,10 +222,11 @@ class MappingTask(Task):
         """What stands before every query; see ``Task.context``. Of several sub-tasks: the first, with a warning."""
         first = self.subtasks[0].name
         if len(self.subtasks) > 1:
-            others = ", ".join(f"{self.name}:{subtask.name}" for subtask in self.subtasks[1:])
+            suite = self.name.removesuffix(f":{','.join(self._pools)}")
+            others = ", ".join(f"{suite}:{subtask.name}" for subtask in self.subtasks[1:])
             warnings.warn(
                 f"task {self.name!r} has {len(self.subtasks)} sub-tasks, each with examples of its own; this is "
-                f"{self.name}:{first}. Name the one you mean: {others}",
+                f"{suite}:{first}. Name the one you mean: {others}",
                 stacklevel=2,
             )
         return self._pools[first].content(None, shots, seed, instruction=instruction)
@@ -240,8 +252,7 @@ class MappingTask(Task):
 
     @cached_property
     def _fingerprint(self) -> str:
-        said = [[subtask.name, subtask.instruction, subtask.pairs] for subtask in self.subtasks]
-        return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([subtask.said for subtask in self.subtasks]).encode()).hexdigest()
 
 
 def in_turns(sources: Sequence[Iterator[Item]]) -> Iterator[Item]:

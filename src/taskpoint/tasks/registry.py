@@ -11,6 +11,7 @@ from taskpoint.settings import place, shown
 from taskpoint.tasks.base import Task
 from taskpoint.tasks.everyday import directions, everyday
 from taskpoint.tasks.files.reading import check_text
+from taskpoint.tasks.flores.task import flores
 from taskpoint.tasks.lexicon import lexicon, subtasks
 from taskpoint.tasks.own import OwnTask
 from taskpoint.tasks.pairs import pairs
@@ -23,7 +24,10 @@ _PLACES = {
     "pairs": ("pairs:FILE.tsv",),
     "prompts": ("prompts:FILE.jsonl",),
     "tatoeba": ("tatoeba:DIR", "tatoeba:DIR:eng-fra"),
+    "flores": ("flores:DIR:eng-fra", "flores:hub:eng-fra"),
 }
+
+_HUB = "hub"
 
 # A folder may hold a colon, so only what looks like a direction is taken off.
 _DIRECTION = re.compile(r"(?P<folder>.+):(?P<direction>[a-z]{3}-[a-z]{3}(,[a-z]{3}-[a-z]{3})*)", re.DOTALL)
@@ -86,6 +90,8 @@ def _task(spec: str, instruction: str | None) -> Task:
             return OwnTask(_path(rest))
         case "tatoeba":
             return _tatoeba(rest)
+        case "flores":
+            return _flores(rest)
         case "everyday" if not colon:
             return everyday()
         case "everyday" if _known_directions(rest):
@@ -107,6 +113,14 @@ def _tatoeba(rest: str) -> Task:
     if match is None:
         return tatoeba(corpora(_path(rest)))
     return tatoeba(corpora(_path(match["folder"])), match["direction"])
+
+
+def _flores(rest: str) -> Task:
+    # A folder may hold a colon, so the directions are what stands behind the last one.
+    folder, colon, directions = rest.rpartition(":")
+    if not colon or not folder:
+        raise SettingError(f"task {f'flores:{rest}'!r} names no direction; expected {_PLACES['flores'][0]}")
+    return flores(None if folder == _HUB else _path(folder), directions)
 
 
 def _path(text: str) -> Path:

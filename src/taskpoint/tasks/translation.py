@@ -6,9 +6,9 @@ from collections.abc import Hashable, Iterable, Sequence
 
 from taskpoint.errors import DataError, SettingError, UnknownNameError
 from taskpoint.tasks.base import Item
-from taskpoint.tasks.language import LANGUAGES, detected_language
+from taskpoint.tasks.language import LANGUAGES, SHORT_CODES, detected_language
 from taskpoint.tasks.mapping import MappingTask, Pair, Subtask
-from taskpoint.tasks.scores.metrics import PAPER_BLEU
+from taskpoint.tasks.scores.metrics import LOWERCASE_BLEU, Metric
 
 DIRECTIONS = tuple(direction for other in list(LANGUAGES)[1:] for direction in (("eng", other), (other, "eng")))
 """From English and into it."""
@@ -19,21 +19,27 @@ def direction_name(source: str, target: str) -> str:
     return f"{source}-{target}"
 
 
+def wordings(source: str, target: str) -> tuple[str, str, str]:
+    """The three lines that paper A has for a direction between languages such as ``English``.
+
+    That of its code, and those of its first version (section 3 and table 1).
+    """
+    return (
+        f"Translate {source} to {target}:",
+        f"Translate from {source} to {target}:",
+        f"Translate {source} to {target}.",
+    )
+
+
 def instruction(source: str, target: str) -> str:
-    """The line that names the task of a direction, as paper A writes it (section 3)."""
-    return f"Translate {LANGUAGES[source]} to {LANGUAGES[target]}:"
-
-
-def rewordings(source: str, target: str) -> tuple[str, ...]:
-    """The other two lines that paper A has for a direction (section 3 and table 1 of its first version)."""
-    one, other = LANGUAGES[source], LANGUAGES[target]
-    return f"Translate from {one} to {other}:", f"Translate {one} to {other}."
+    """The line that names the task of a direction of `LANGUAGES`, given by their codes."""
+    return wordings(LANGUAGES[source], LANGUAGES[target])[0]
 
 
 def translating(source: str, target: str, pairs: Iterable[Pair]) -> Subtask:
     """The sub-task of a direction; a DataError for fewer than two different sentences."""
-    told = instruction(source, target), rewordings(source, target)
-    return Subtask(direction_name(source, target), told[0], tuple(pairs), told[1])
+    told, *others = wordings(LANGUAGES[source], LANGUAGES[target])
+    return Subtask(direction_name(source, target), told, tuple(pairs), tuple(others))
 
 
 def sentence_key(text: str) -> str:
@@ -44,13 +50,22 @@ def sentence_key(text: str) -> str:
 class TranslationTask(MappingTask):
     """Sentences with accepted translations; a sub-task is called after its direction, such as ``eng-fra``."""
 
-    scoring = PAPER_BLEU
+    scoring = LOWERCASE_BLEU
 
     def accepted(self, item: Item) -> tuple[str, ...]:
         """The accepted translations of an item; a DataError where it has none."""
         if not item.answers:
             raise DataError(f"item {item.id!r} has no accepted translation; give it one to have it scored")
         return item.answers
+
+    def scoring_of(self, item: Item) -> Metric:
+        """What answers to an item are scored by, for the language that it is to be translated into."""
+        code = self._answered_in(item)
+        return self.scoring if code is None else self.scoring.for_language(code)
+
+    def _answered_in(self, item: Item) -> str | None:
+        """The ISO 639-1 code of the language to translate into."""
+        return SHORT_CODES.get(item.task.rpartition("-")[2])
 
     def asked_language(self, item: Item) -> str | None:
         """Name of the language that the item is to be translated into; ``None`` when it is not one of `LANGUAGES`."""

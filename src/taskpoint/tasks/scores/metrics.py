@@ -1,6 +1,7 @@
 """How an answer is scored, by name: ``NAME[:TOKENIZER][:lc]``, such as ``exact``, ``bleu:zh`` or ``chrf:lc``.
 
-BLEU and chrF are sacrebleu's with its defaults; ``lc`` does not tell capital letters from small ones.
+BLEU and chrF are sacrebleu's with its defaults; ``lc`` does not tell capital letters from small ones. ``bleu:paper`` is
+``bleu:lc`` of what paper A keeps of an answer.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from sacrebleu.metrics.chrf import CHRF
 
 from taskpoint.errors import SettingError, UnknownNameError
 from taskpoint.tasks.scores.bleu import bleu_counts, bleu_of, chrf_counts, chrf_of, sentence_bleu, sentence_chrf
+from taskpoint.tasks.scores.paper import parted_by, scored_text
 from taskpoint.tasks.scores.same_text import begins, contains, exact_match
 
 _TOKENIZER = "13a"
 # "spm" is an old name of flores101, which sacrebleu is about to drop.
 _TOKENIZERS = tuple(name for name in BLEU.TOKENIZERS if name != "spm")
 _LOWERCASE = "lc"
+_PAPER = "paper"
 _PACKAGES = {"ja-mecab": "'sacrebleu[ja]'", "ko-mecab": "'sacrebleu[ko]'"}
 
 
@@ -44,6 +47,10 @@ class Metric(ABC):
     def counts(self, text: str, answers: Sequence[str]) -> tuple[int, ...]:
         """Whole numbers that add up over answers to a score of them all; none when that is the mean of `score`."""
         return ()
+
+    def for_language(self, code: str) -> Metric:
+        """The same for answers in a language, given by its ISO 639-1 code; without it, English is assumed."""
+        return self
 
     def signature(self, references: Iterable[int]) -> str | None:
         """The name and signature that sacrebleu prints beside such a score; None when it is not its score.
@@ -114,6 +121,33 @@ class _Bleu(Metric):
 
 
 @dataclass(frozen=True)
+class _PaperBleu(Metric):
+    """BLEU in lower case of the first sentence of an answer."""
+
+    language: str = "en"
+
+    @property
+    def name(self) -> str:
+        return f"bleu:{_PAPER}"
+
+    @property
+    def label(self) -> str:
+        return "BLEU"
+
+    def score(self, text: str, answers: Sequence[str]) -> float:
+        return LOWERCASE_BLEU.score(scored_text(text, self.language), answers)
+
+    def counts(self, text: str, answers: Sequence[str]) -> tuple[int, ...]:
+        return LOWERCASE_BLEU.counts(scored_text(text, self.language), answers)
+
+    def for_language(self, code: str) -> Metric:
+        return _PaperBleu(code)
+
+    def signature(self, references: Iterable[int]) -> str:
+        return f"{LOWERCASE_BLEU.signature(references)}|{parted_by()}"
+
+
+@dataclass(frozen=True)
 class _Chrf(Metric):
     """Sentence chrF of one answer, corpus chrF of many; with `words` (2) chrF++."""
 
@@ -153,8 +187,8 @@ _CHRF = MappingProxyType({"chrf": 0, "chrf++": 2})
 
 EXACT: Metric = _ByText("exact", lowercase=False)
 """What tasks are scored by where nothing else is said."""
-PAPER_BLEU: Metric = _Bleu(_TOKENIZER, lowercase=True)
-"""What translations are scored by: paper A's scorer."""
+LOWERCASE_BLEU: Metric = _Bleu(_TOKENIZER, lowercase=True)
+"""What translations are scored by: paper A's scorer, of all that an answer says."""
 
 
 def metric_names() -> tuple[str, ...]:
@@ -183,8 +217,12 @@ def metric(spec: str) -> Metric:
     if name in _CHRF:
         return _Chrf(_CHRF[name], lowercase)
     tokenizer = rest[0] if rest else _TOKENIZER
+    if tokenizer == _PAPER:
+        if lowercase:
+            raise SettingError(f"metric {spec!r} leaves case out anyway; expected bleu:{_PAPER}")
+        return _PaperBleu()
     if tokenizer not in _TOKENIZERS:
-        raise UnknownNameError("tokenizer of bleu", tokenizer, (*_TOKENIZERS, _LOWERCASE))
+        raise UnknownNameError("tokenizer of bleu", tokenizer, (*_TOKENIZERS, _PAPER, _LOWERCASE))
     found = _Bleu(tokenizer, lowercase)
     _ = found.scorer  # what is missing is told now, not after the model has answered
     return found

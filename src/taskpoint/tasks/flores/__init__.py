@@ -1,0 +1,1 @@
+"""Translation of the FLORES sentences, from a folder or from the hub."""
