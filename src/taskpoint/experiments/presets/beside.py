@@ -215,7 +215,7 @@ def _number(found: Comparison, one: PublishedNumber) -> tuple[str, str, str, str
     value, measured = one.value, _read(found, one)
     name = one.name if one.note is None else f"{one.name} ({one.note})"
     if one.read == "ring":
-        value = value.scaled(published.shift, 1 / published.layers if found.deep else 1)
+        value = value.scaled(published.shift, 1 / published.layers if found.deep else 1.0)
         measured = measured / layers if measured is not None and found.deep and layers else measured
         name += ", as a share of the layers" if found.deep else ""
     if one.curve is None and one.table is None:
