@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -164,3 +165,9 @@ def test_every_data_set_says_how_to_get_it_and_under_which_licence() -> None:
         assert "https://" in each.get
         assert each.licence
         assert each.inside.partition("/")[0] in each.get
+
+
+def test_the_preset_of_the_documentation_is_one() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reproduce.md").read_text()
+    (text,) = re.findall(r"^```yaml\n(.*?)^```$", page, flags=re.DOTALL | re.MULTILINE)
+    assert reading.parse(text, "docs", "docs").configs["plural"].items == 12  # type: ignore[attr-defined]
