@@ -119,6 +119,14 @@ BAD = {
         f"{HEAD}{RUN}    published: {{model: m, layers: 4, numbers: [{{name: n, value: 1, read: ring}}]}}\n",
         "`curve` and `read` belong together",
     ),
+    "a number without one": (
+        f"{HEAD}{RUN}    published: {{model: m, layers: 4, numbers: [{{name: n}}]}}\n",
+        "line 8, runs.one.published.numbers.0: needs one of `value`",
+    ),
+    "words that are read from a curve": (
+        f"{HEAD}{RUN}    published: {{model: m, layers: 4, numbers: [{{name: n, says: a, curve: c, read: last}}]}}\n",
+        "words cannot be read from a curve",
+    ),
     "no YAML": (f"{HEAD}runs: [\n", "is no YAML"),
     "a control character": (f"{HEAD}runs: \x00\n", "is no YAML"),
     "nothing": ("", "is empty"),

@@ -267,31 +267,32 @@ def test_another_number_of_layers_puts_both_on_the_relative_depth(found: reading
     assert "is not the paper's lexicon" in beside.outcome(compared).text
 
 
-def test_numbers_are_read_from_rings_ends_and_tables(found: reading.Found) -> None:
-    curve = Curve(f"{LABEL}: 4 of 12", 3, (0.0, 4.0, 12.0), (1.0, 44.0, 40.0), ring=4.0)
-    run = measured(found, curve, 12)
+def told(run: Measured, **number: Any) -> tuple[str | Cell, ...]:
+    """The line of the table of numbers for one published number."""
     published = run.planned.published
     assert published is not None
-    for read, expected in (("first", 1.0), ("last", 40.0), ("highest", 44.0), ("lowest", 1.0), ("ring", 4.0)):
-        one = PublishedNumber.model_validate({"name": "n", "value": 5, "curve": LABEL, "read": read})
-        compared = beside.compared(
-            replace(run, planned=replace(run.planned, published=published.model_copy(update={"numbers": [one]})))
-        )
-        assert compared is not None
-        table = beside.numbers_table(compared)
-        assert table is not None
-        # Their x is one more than ours.
-        theirs = 4.0 if read == "ring" else 5.0
-        assert [float(str(cell)) for cell in table.rows[0][1:]] == [theirs, expected, expected - theirs]
-    in_table = {"title": "sums", "row": ["this"], "column": "sav"}
-    one = PublishedNumber.model_validate({"name": "n", "value": [30, 40], "table": in_table})
-    compared = beside.compared(
-        replace(run, planned=replace(run.planned, published=published.model_copy(update={"numbers": [one]})))
-    )
+    one = published.model_copy(update={"numbers": [PublishedNumber(name="n", **number)]})
+    compared = beside.compared(replace(run, planned=replace(run.planned, published=one)))
     assert compared is not None
     table = beside.numbers_table(compared)
     assert table is not None
-    assert table.rows[0] == ("n", "30.0-40.0", "41.0", "+1.00")
+    return table.rows[0][1:]
+
+
+def test_numbers_are_read_from_rings_ends_and_tables(found: reading.Found) -> None:
+    curve = Curve(f"{LABEL}: 4 of 12", 3, (0.0, 4.0, 12.0), (1.0, 44.0, 40.0), ring=4.0)
+    run = measured(found, curve, 12)
+    for read, expected in (("first", 1.0), ("last", 40.0), ("highest", 44.0), ("lowest", 1.0), ("ring", 4.0)):
+        theirs = 4.0 if read == "ring" else 5.0  # their x is one more than ours
+        line = [float(str(cell)) for cell in told(run, value=5, curve=LABEL, read=read)]
+        assert line == [theirs, expected, expected - theirs]
+    table = {"title": "sums", "row": ["this"], "column": "sav"}
+    assert told(run, value=[30, 40], table=table) == ("30.0-40.0", "41.0", "+1.00")
+    assert told(run, says="nearly half", table=table) == ("nearly half", "41 %", "")
+    assert told(run, says="nearly half") == ("nearly half", "", "")
+    for other in ({"title": "other"}, {"row": ["that"]}, {"column": "lost"}):
+        assert told(run, value=5, table=table | other) == ("5.00", "none", "")
+    assert told(run, value=5, curve="another curve", read="last") == ("5.00", "none", "")
 
 
 def test_half_of_the_way_tolerates_dips_and_flat_curves() -> None:
