@@ -39,7 +39,11 @@ NOT_RUN = {
 }
 
 # Verb -> options that stand before those of the line, so that they count only where the line leaves them out.
-SMALL = {"locate": "--items 2 --seeds 1", "bench": "--rounds 1 --new 1 --query 4 --context 8 --batch 1 --cuts N/2"}
+SMALL = {
+    "locate": "--items 2 --seeds 1",
+    "bench": "--rounds 1 --new 1 --query 4 --context 8 --batch 1 --cuts N/2",
+    "reproduce": "--items 2 --seeds 1 --run llama-3.1-8b-no-instruction",
+}
 
 # Words of a document, or of the Makefile -> what is run in their place.
 SHORTER = {
@@ -60,7 +64,7 @@ MADE_BY = {
 
 # All that stands on stderr while all goes well: how far a run is; and how far the library has read a model that is not
 # bundled, which may take minutes (models/quiet.py).
-OURS = re.compile(r"((locate|bench|compile|generate): \d+ of \d+.*\s*)*")
+OURS = re.compile(r"((locate|bench|compile|generate|reproduce [\w.-]+): \d+ of \d+.*\s*)*")
 LOADING = re.compile(r"\s*(Loading weights: .*\s*)*")
 # What a library might say on stdout.
 NOTICE = re.compile(r"warn|deprecat|\[transformers\]|traceback", re.IGNORECASE)

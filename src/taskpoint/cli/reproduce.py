@@ -64,7 +64,7 @@ def reproduce(
     def done(runs: Sequence[Measured]) -> None:
         written.update(page.write(found, runs, folder))
 
-    measured = doing.do(found, plan, folder, lambda name: progress(name, console(stderr=True)), done)
+    measured = doing.do(found, plan, folder, lambda name: progress(f"reproduce {name}", console(stderr=True)), done)
     terminal.show(page.short(measured), console())
     for what, where in {**written, "runs": folder}.items():
         typer.echo(f"{what + ':':<8} {where}")

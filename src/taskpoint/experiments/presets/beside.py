@@ -211,11 +211,14 @@ def numbers_table(found: Comparison) -> Table | None:
 
 
 def _number(found: Comparison, one: PublishedNumber) -> tuple[str, str, str, str]:
-    published, layers = found.published, found.run.layers
-    value, measured = one.value, _read(found, one)
     name = one.name if one.note is None else f"{one.name} ({one.note})"
+    cell = None if one.table is None else _in_table(found.run.report.blocks, one.table)
+    if one.value is None:
+        return name, one.says or "", "" if one.table is None else cell or "none", ""
+    published, layers = found.published, found.run.layers
+    value, measured = one.value, _read(found, one, cell)
     if one.read == "ring":
-        value = value.scaled(published.shift, 1 / published.layers if found.deep else 1)
+        value = value.scaled(published.shift, 1 / published.layers if found.deep else 1.0)
         measured = measured / layers if measured is not None and found.deep and layers else measured
         name += ", as a share of the layers" if found.deep else ""
     if one.curve is None and one.table is None:
@@ -232,9 +235,10 @@ def written(value: Value, metric: str = "") -> str:
     return f"{'~' if value.about else ''}{score(value.low, metric)}"
 
 
-def _read(found: Comparison, one: PublishedNumber) -> float | None:
+def _read(found: Comparison, one: PublishedNumber, cell: str | None) -> float | None:
     if one.table is not None:
-        return _in_table(found.run.report.blocks, one.table)
+        number = _NUMBER.search(cell or "")
+        return None if number is None else float(number[0])
     place = None if one.curve is None else _place(found.run.report, one.curve)
     if place is None:
         return None
@@ -251,15 +255,15 @@ def _read(found: Comparison, one: PublishedNumber) -> float | None:
     return place.curve.ring
 
 
-def _in_table(blocks: Sequence[Block], wanted: InTable) -> float | None:
+def _in_table(blocks: Sequence[Block], wanted: InTable) -> str | None:
+    """What a cell says; None where there is none."""
     for block in blocks:
         if not isinstance(block, Table) or not block.title.startswith(wanted.title):
             continue
         at = next((n for n, column in enumerate(block.columns) if column.heading.startswith(wanted.column)), None)
         for row in block.rows if at is not None else ():
             if [_text(cell) for cell in row[: len(wanted.row)]] == wanted.row and at is not None:
-                number = _NUMBER.search(_text(row[at]))
-                return None if number is None else float(number[0])
+                return _text(row[at])
     return None
 
 

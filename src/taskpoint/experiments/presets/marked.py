@@ -48,14 +48,15 @@ class Marked:
     _root: yaml.Node
 
     def line(self, way: Sequence[str | int]) -> int:
-        """The line of the value that keys and places in lists lead to, or of the last that is there on the way."""
-        node = self._root
+        """The line of the entry that keys and places in lists lead to, or of the last that is there on the way."""
+        node, mark = self._root, self._root.start_mark
         for step in way:
             inner = _inside(node, step)
             if inner is None:
                 break
-            node = inner
-        return int(node.start_mark.line) + 1
+            named, node = inner
+            mark = named.start_mark
+        return int(mark.line) + 1
 
     def wrong(self, way: Sequence[str | int], reason: str) -> DataError:
         """What to raise for the value at the end of a way."""
@@ -122,10 +123,10 @@ def _wrong(node: yaml.Node, where: str, reason: str) -> DataError:
     return DataError(f"{where}, line {node.start_mark.line + 1}: {reason}")
 
 
-def _inside(node: yaml.Node, step: str | int) -> yaml.Node | None:
+def _inside(node: yaml.Node, step: str | int) -> tuple[yaml.Node, yaml.Node] | None:
+    """What a step leads to: the node that names it, and the one that holds it."""
     if isinstance(node, yaml.MappingNode):
-        return next((inner for key, inner in node.value if key.value == str(step)), None)
+        return next(((key, inner) for key, inner in node.value if key.value == str(step)), None)
     if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-        found: yaml.Node = node.value[step]
-        return found
+        return node.value[step], node.value[step]
     return None

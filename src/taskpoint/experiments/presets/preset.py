@@ -99,9 +99,11 @@ class InTable(_Part):
 
 
 class PublishedNumber(_Part):
-    """A number of the paper.
+    """A number of the paper, or what it says in words where it has none.
 
     Attributes:
+        value: the number.
+        says: or the words; beside them stands the whole text of the cell of `table`.
         curve: the measured curve that it is read from; as in `PublishedCurve`.
         read: what is read there: the x of its ring (the recognition point), or its y at the first, last, highest or
             lowest point.
@@ -110,7 +112,8 @@ class PublishedNumber(_Part):
     """
 
     name: Text
-    value: Number
+    value: Number | None = None
+    says: Text | None = None
     curve: Text | None = None
     read: Literal["ring", "first", "last", "highest", "lowest"] | None = None
     table: InTable | None = None
@@ -122,6 +125,10 @@ class PublishedNumber(_Part):
             raise ValueError("`curve` and `read` belong together: give both or none")
         if self.table is not None and self.curve is not None:
             raise ValueError("is read from a curve and from a table; give one of the two")
+        if (self.value is None) == (self.says is None):
+            raise ValueError("needs one of `value`, a number, and `says`, what the paper says in words")
+        if self.says is not None and self.curve is not None:
+            raise ValueError("`says` stands beside a cell of a table; words cannot be read from a curve")
         return self
 
 

@@ -218,7 +218,7 @@ def do(
     plan: Sequence[Planned],
     out: Path,
     telling: Callable[[str], AbstractContextManager[Progress]],
-    done: Callable[[Sequence[Measured]], None],
+    done: Callable[[Sequence[Measured]], object],
 ) -> tuple[Measured, ...]:
     """Does what runs lack, one after another; runs that wishes made equal are done once.
 
