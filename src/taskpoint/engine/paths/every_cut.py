@@ -90,7 +90,7 @@ def stored_keys(present: Present, context: SweepContext | None) -> tuple[Tensor,
 
 
 def lone_keys(present: Present, lone: Tensor | None, context: SweepContext | None) -> Tensor | None:
-    """True for those of the stored keys that no later token sees. [1|B, S]"""
+    """True for those of the stored keys that no later token sees. [1|B, S]."""
     if lone is None:
         return None
     kept = 0 if context is None else len(context.kept)
