@@ -120,9 +120,7 @@ def movement(
         )
         return Movement(shots, None, None, (), undefined, reason, level)
     replicates = replicates[kept]
-    numbers = np.array(shots, dtype=np.float64)
-    weights = (numbers - numbers.mean()) / ((numbers - numbers.mean()) ** 2).sum()
-    slopes = replicates @ weights
+    slopes = _slopes(shots, replicates)
     pairs = []
     for one, other in itertools.combinations(range(len(shots)), 2):
         differences = replicates[:, other] - replicates[:, one]
@@ -132,7 +130,7 @@ def movement(
     corrected = holm([pair.p for pair in pairs])
     return Movement(
         shots=shots,
-        slope=percentile_interval(float(points[0] @ weights), slopes, level=level),
+        slope=percentile_interval(float(_slopes(shots, points)[0]), slopes, level=level),
         p=two_sided(slopes),
         pairs=tuple(
             Pair(it.fewer, it.more, it.difference, it.later, it.earlier, p)
@@ -156,6 +154,13 @@ def holm(p: Sequence[float]) -> tuple[float, ...]:
         largest = max(largest, min(1.0, (len(p) - rank) * p[place]))
         corrected[place] = largest
     return tuple(corrected)
+
+
+def _slopes(shots: Sequence[int], points: Float[np.ndarray, "R K"]) -> Float[np.ndarray, " R"]:
+    """Least-squares slopes, in whole numbers up to the last division: a slope of 0 is exactly 0."""
+    numbers = np.array(shots, dtype=np.float64)
+    rise: Float[np.ndarray, " R"] = points @ (len(shots) * numbers - numbers.sum())
+    return rise / (len(shots) * (numbers**2).sum() - numbers.sum() ** 2)
 
 
 def _points(
