@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from taskpoint.analysis.intervals import interval
-from taskpoint.analysis.recognition import RecognitionPoint, first_lasting, curve, recognition_point
+from taskpoint.analysis.recognition import RecognitionPoint, curve, first_lasting, recognition_point
 from taskpoint.errors import SettingError
 
 whole = st.integers(-40, 40).map(float)
