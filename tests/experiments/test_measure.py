@@ -15,6 +15,7 @@ from taskpoint.asking import measure
 from taskpoint.asking import same_context as grouping
 from taskpoint.asking.measure import Measure
 from taskpoint.asking.same_context import Group, grouped_by_context
+from taskpoint.engine.paths.reference import mask_context
 from taskpoint.models.anatomy import anatomy
 from taskpoint.models.loading import LanguageModel
 from taskpoint.prompts.encode import encode_many
@@ -135,3 +136,35 @@ def test_few_contexts_are_held(lm: LanguageModel) -> None:
         given = encode_many(lm.tokenizer, QA, contents)
         asked.answers(given, hidden(given), range(13))
         assert 1 <= len(asked._contexts) <= measure._MOST_CONTEXTS
+
+
+@pytest.mark.parametrize("cuts", [tuple(range(13)), (4, 12), (4,)])
+def test_of_the_newest_token_alone_few_cuts_and_many_are_what_fresh_prompts_give(
+    lm: LanguageModel, cuts: tuple[int, ...]
+) -> None:
+    """Each token of the answer is that of a prompt of which only the start and the last token are left above r."""
+    given = prompts(lm, "lexicon:english-french", 9)
+    everything = [parse_selector("all").mask(prompt) for prompt in given]
+    texts = Measure(lm, QA, 4).answers(given, everything, cuts, newest_only=True)
+    for row in (0, 5):
+        ids = torch.from_numpy(given[row].ids)[None]
+        start = int((given[row].segments == Segment.PREFIX).sum())
+        for _ in range(4):
+            drop = torch.arange(ids.shape[1])[None] >= start
+            drop[:, -1] = False
+            with torch.inference_mode(), mask_context(lm.model, 4, drop):
+                ids = torch.cat([ids, lm.model(ids).logits[:, -1:].argmax(-1)], dim=1)
+        told = lm.tokenizer.decode(ids[0, len(given[row]) :], skip_special_tokens=True)
+        assert texts[cuts.index(4)][row] == QA.answer(told)
+    answered = prompts(lm, "lexicon:english-french", 9, answers=True)
+    masks = [parse_selector("all").mask(prompt) for prompt in answered]
+    scores = Measure(lm, QA, 4).reference(answered, masks, cuts, newest_only=True)
+    for row in (0, 5):
+        total = 0.0
+        for end in range(answered[row].prompt_length, len(answered[row])):
+            ids = torch.from_numpy(answered[row].ids)[None]
+            drop = torch.arange(end)[None] >= int((answered[row].segments == Segment.PREFIX).sum())
+            drop[:, -1] = False
+            with torch.inference_mode(), mask_context(lm.model, 4, drop):
+                total += float(lm.model(ids[:, :end]).logits[0, -1].log_softmax(-1)[ids[0, end]])
+        assert scores.logprob[cuts.index(4), row] == pytest.approx(total, abs=1e-3)

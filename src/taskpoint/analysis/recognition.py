@@ -122,7 +122,7 @@ def recognition_point(
         raise SettingError(f"share must be above 0 and at most 1, such as 0.95, found {share}")
     tail, head = interval_ends(level)
     statistic = statistic or Mean()
-    order, values = _in_order(cuts, scores, statistic)
+    order, values = in_order(cuts, scores, statistic)
     if order[0] != 0 or len(order) < 2:
         raise SettingError(
             f"cuts must include 0 (the floor) and the number of layers (the ceiling), found {_few(order)}"
@@ -156,8 +156,8 @@ def recognition_point(
     reason = _reason(ceiling, floor, gain_over_floor, zero, gain_over_zero, answers, level, rounding)
     layer = low = high = None
     if reason is None:
-        layer = int(order[_first_lasting(means[None, :count], share, rounding)[0]])
-        points = order[_first_lasting(replicates[:, :count], share, rounding)]
+        layer = int(order[first_lasting(means[None, :count], share, rounding)[0]])
+        points = order[first_lasting(replicates[:, :count], share, rounding)]
         low = min(layer, int(np.quantile(points, tail, method="lower")))
         high = max(layer, int(np.quantile(points, head, method="higher")))
     return RecognitionPoint(
@@ -195,7 +195,7 @@ def curve(
         SettingError: As `recognition_point`, but any cuts will do.
     """
     statistic = statistic or Mean()
-    order, values = _in_order(cuts, scores, statistic)
+    order, values = in_order(cuts, scores, statistic)
     means = statistic.observed(values)
     replicates = statistic.resampled(values, resamples=resamples, seed=seed)
     points = []
@@ -205,10 +205,10 @@ def curve(
     return tuple(points)
 
 
-def _in_order(
+def in_order(
     cuts: Sequence[int] | Int[np.ndarray, " C"], scores: Real[np.ndarray, "C S I *n"], statistic: Statistic
 ) -> tuple[Int[np.ndarray, " C"], Float[np.ndarray, "C S I *n"]]:
-    """Cuts and their scores by increasing cut, checked."""
+    """Cuts and their scores by increasing cut, checked as for `curve`."""
     given = np.asarray(cuts, dtype=np.int64)
     values = statistic.checked(scores)
     if given.shape != (len(values),):
@@ -220,8 +220,8 @@ def _in_order(
     return ordered, values[order]
 
 
-def _first_lasting(means: Float[np.ndarray, "R C"], share: float, rounding: float) -> Int[np.ndarray, " R"]:
-    """Per row, the index of the first cut from which on all means reach the threshold."""
+def first_lasting(means: Float[np.ndarray, "R C"], share: float, rounding: float) -> Int[np.ndarray, " R"]:
+    """Per row, the index of the first cut from which on all means reach the threshold, less what `rounding` may take."""
     floor, ceiling = means[:, :1], means[:, -1:]
     gain = ceiling - floor
     reached: Bool[np.ndarray, "R C"] = means >= floor + share * gain - (_ROUNDING_OF_GAIN * np.abs(gain) + rounding)

@@ -99,8 +99,9 @@ class Measure:
         sweep, model = newest_only or len(cuts) >= _SWEEP_FROM, self._lm.model
         for asked in self._asked(prompts, hidden, sweep, newest_only):
             if sweep:
-                named = {"context": asked.context, "lone": asked.lone}
-                at_every_cut = sweep_generate(model, *asked.inputs, self._new, self._end.tokens, **named)
+                at_every_cut = sweep_generate(
+                    model, *asked.inputs, self._new, self._end.tokens, context=asked.context, lone=asked.lone
+                )
                 tokens = [at_every_cut[cut] for cut in cuts]
             else:
                 tokens, ending = [], Ending(model, self._end.tokens)

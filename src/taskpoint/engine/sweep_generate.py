@@ -94,15 +94,17 @@ def sweep_generate(
                 written = write(decode.prefill().argmax(-1), decode, max_new_tokens, ending).transpose(0, 1)
             else:
                 whole = (*given, alone) if context is None else context.whole(*given, alone)
-                anew = skip or lone is not None
-                written = (_recompute if anew else _one_by_one)(model, *whole, max_new_tokens, ending)
+                if skip or lone is not None:
+                    written = _recompute(model, *whole, max_new_tokens, ending)
+                else:
+                    written = _one_by_one(model, *whole[:3], max_new_tokens, ending)
             answers.append(written)
         del decode  # its caches, before fewer rows are tried
     return joined(answers, ending, dim=1)
 
 
 def _one_by_one(
-    model: nn.Module, input_ids: Tensor, drop: Tensor, mask: Tensor | None, lone: None, new: int, ending: Ending
+    model: nn.Module, input_ids: Tensor, drop: Tensor, mask: Tensor | None, new: int, ending: Ending
 ) -> Tensor:
     """One answer a cut, for families whose variants cannot stand side by side."""
     context: Callable[..., AbstractContextManager[Any]] = cut_context if exact(model) else mask_context

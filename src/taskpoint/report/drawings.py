@@ -9,6 +9,7 @@ from typing import Literal
 
 from taskpoint.errors import SettingError
 from taskpoint.report.numbers import Unit
+from taskpoint.report.palette import Style, step, style
 from taskpoint.settings import shown
 
 Sign = Literal["dashed curve", "dashed level", "dotted level", "band", "bar", "ring"]
@@ -91,6 +92,8 @@ class Row:
     Attributes:
         label: what the scale is; the name of a metric also settles the decimals.
         title: what the row shows, where the label does not say it.
+        levels: lines in every panel.
+        levels_by_panel: lines in each panel alone.
         unit: how the numbers of the scale are meant.
         height: inches.
     """
@@ -100,6 +103,7 @@ class Row:
     title: str = ""
     unit: Unit = ""
     levels: tuple[Level, ...] = ()
+    levels_by_panel: tuple[tuple[Level, ...], ...] = ()
     from_zero: bool = False
     height: float = 2.9
 
@@ -152,6 +156,10 @@ class Curves:
         x_label: what the axis is; the part before a colon is its name.
         heads: what stands over each column of panels, where there are several or one needs a name.
         ticks: where the axis has numbers; where it is empty, at most `most_ticks` of them are chosen.
+        strip: a strip below every column of panels.
+        strips: one for each column in its place.
+        scale: number of steps of one colour scale that the styles of all curves are, from few to many; 0: colours of
+            their own.
         second: a second axis above: its label, and by how much its numbers are higher.
         bars: whether an interval is a bar at each mark instead of a band along the curve.
         apart: how far curves with bars stand beside each other, in units of the axis: equal values would hide one
@@ -174,6 +182,8 @@ class Curves:
     most_ticks: int = 14
     second: tuple[str, float] | None = None
     strip: Strip | None = None
+    strips: tuple[Strip, ...] = ()
+    scale: int = 0
     bars: bool = False
     apart: float = 0.0
     keys: tuple[Key, ...] = ()
@@ -181,14 +191,27 @@ class Curves:
     width: float = 6.4
     around: float = 1.5
 
+    @property
+    def under(self) -> tuple[Strip, ...]:
+        """The strips below the columns of panels, none or one for each."""
+        return self.strips or (() if self.strip is None else (self.strip,) * len(self.rows[0].panels))
+
+    def look(self, number: int) -> Style:
+        """How curves and points of a style are drawn here."""
+        return step(number, self.scale) if self.scale else style(number)
+
     def __post_init__(self) -> None:
         owner = f"curves {self.title!r}"
         if not self.rows or not self.rows[0].panels:
             raise SettingError(f"{owner} have no panel, expected one or more")
         for row in self.rows:
-            _as_many(owner, f"row {row.label or row.title!r}", row.panels, len(self.rows[0].panels), "column")
-        if self.heads:
-            _as_many(owner, "heads", self.heads, len(self.rows[0].panels), "column")
+            told = f"row {row.label or row.title!r}"
+            _as_many(owner, told, row.panels, len(self.rows[0].panels), "column")
+            if row.levels_by_panel:
+                _as_many(owner, f"levels of {told}", row.levels_by_panel, len(row.panels), "column")
+        for name, given in (("heads", self.heads), ("strips", self.strips)):
+            if given:
+                _as_many(owner, name, given, len(self.rows[0].panels), "column")
         _ascending(owner, "x_ends", self.x_ends)
 
 

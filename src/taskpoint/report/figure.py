@@ -24,7 +24,6 @@ from taskpoint.report.blocks import Block
 from taskpoint.report.canvas import DASHES, DOTS, GRID, INK, MUTED, drawn, line, save
 from taskpoint.report.drawings import Curves, HeatMap, Key, Row, Strip
 from taskpoint.report.numbers import Unit, written
-from taskpoint.report.palette import style
 from taskpoint.report.texts import plain, short
 
 _STEPS = [1, 2, 5, 10]
@@ -48,12 +47,13 @@ def _said(text: str) -> str:
 
 
 def _levels_and_curves(axes: Axes, block: Curves, row: Row, column: int) -> None:
-    for level in row.levels:
+    own = row.levels_by_panel[column] if row.levels_by_panel else ()
+    for level in (*row.levels, *own):
         axes.axhline(level.y, color=MUTED, zorder=1, **_LEVELS[level.dash])
     curves = row.panels[column]
     middle = max((curve.style for curve in curves), default=0) / 2
     for curve in curves:
-        look = style(curve.style)
+        look = block.look(curve.style)
         aside = block.apart * (curve.style - middle)
         places = [x + aside for x in curve.x]
         if curve.dashed:
@@ -87,9 +87,9 @@ def _scale(axes: Axes, unit: Unit) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _strip(axes: Axes, strip: Strip) -> None:
+def _strip(axes: Axes, block: Curves, strip: Strip, named: bool) -> None:
     for row, point in enumerate(strip.points):
-        look = style(point.style)
+        look = block.look(point.style)
         axes.plot(
             [point.low, point.high], [row, row], color=look.light, linewidth=2.2, solid_capstyle="round", alpha=0.55
         )
@@ -100,7 +100,8 @@ def _strip(axes: Axes, strip: Strip) -> None:
     if not strip.points:
         said: dict[str, Any] = {"transform": axes.transAxes, "ha": "center", "va": "center", "color": MUTED}
         axes.text(0.5, 0.5, _said(strip.empty), **said)
-    axes.set_ylabel(_said(strip.label), rotation=0, ha="right", va="center")
+    if named:
+        axes.set_ylabel(_said(strip.label), rotation=0, ha="right", va="center")
 
 
 def _x_axis(axes: Axes, block: Curves) -> None:
@@ -140,7 +141,7 @@ def _key(key: Key) -> Line2D | Patch:
 def _legend(place: Figure | SubFigure, block: Curves) -> None:
     curves = [curve for row in block.rows for panel in row.panels for curve in panel if curve.label]
     names = sorted({(curve.style, curve.label) for curve in curves})
-    handles: list[Line2D | Patch] = [Line2D([], [], **line(style(it)), label=_said(name)) for it, name in names]
+    handles: list[Line2D | Patch] = [Line2D([], [], **line(block.look(it)), label=_said(name)) for it, name in names]
     handles += [_key(key) for key in block.keys]
     if not handles:
         return
@@ -150,12 +151,12 @@ def _legend(place: Figure | SubFigure, block: Curves) -> None:
         text.set_parse_math(False)  # a "$" in a label is a character, not mathematics
 
 
-def _strip_height(strip: Strip | None) -> list[float]:
-    return [] if strip is None else [0.13 * max(1, len(strip.points)) + 0.1]
+def _strip_height(block: Curves) -> list[float]:
+    return [0.13 * max(1, *(len(strip.points) for strip in block.under)) + 0.1] if block.under else []
 
 
 def _draw_curves(place: Figure | SubFigure, block: Curves) -> None:
-    heights = [row.height for row in block.rows] + _strip_height(block.strip)
+    heights = [row.height for row in block.rows] + _strip_height(block)
     columns = len(block.rows[0].panels)
     panels = place.subplots(len(heights), columns, sharex=True, sharey="row", squeeze=False, height_ratios=heights)
     for number, row in enumerate(block.rows):
@@ -163,14 +164,14 @@ def _draw_curves(place: Figure | SubFigure, block: Curves) -> None:
             axes = panels[number, column]
             _levels_and_curves(axes, block, row, column)
             _scale(axes, row.unit)
-            if block.strip is not None:
+            if block.under:
                 axes.tick_params(axis="x", length=0, labelbottom=False)
         panels[number, 0].set_ylabel(_said(row.label), parse_math=False)
         panels[number, 0].set_title(_said(row.title), loc="left", fontsize=8.5, pad=3, parse_math=False)
     panels[0, 0].set_xlim(*block.x_ends)
     for column in range(columns):
-        if block.strip is not None:
-            _strip(panels[-1, column], block.strip)
+        if block.under:
+            _strip(panels[-1, column], block, block.under[column], named=column == 0)
         _x_axis(panels[-1, column], block)
     if block.second is not None:
         _second_axis(panels[0, 0], *block.second, block.most_ticks)
@@ -181,7 +182,7 @@ def _draw_curves(place: Figure | SubFigure, block: Curves) -> None:
             axes.set_title(_said(head), fontsize=8.5, color=INK, parse_math=False)
     else:
         panels[0, 0].set_title(_said(block.title), loc="left", **title)
-    if block.strip is None:
+    if not block.under:
         place.align_ylabels()
     _legend(place, block)
 
@@ -234,7 +235,7 @@ class _Names(Formatter):
 def _size(block: Curves | HeatMap) -> tuple[float, float]:
     if isinstance(block, HeatMap):
         return _MAP_WIDTH, _MAP_AROUND + 0.22 * min(max(len(block.rows), 4), 32)
-    heights = [row.height for row in block.rows] + _strip_height(block.strip)
+    heights = [row.height for row in block.rows] + _strip_height(block)
     return block.width, sum(heights) + block.around
 
 

@@ -1,19 +1,12 @@
-"""What a `locate` run found, as blocks: tables for a terminal, curves for a paper.
-
-The figure is after Sia, Mueller and Duh 2024, experiment 1: the dashed line is the score with nothing cut, the shaded
-band the interval. The lower axis is the cut r, the upper one theirs, x = r + 1. A strip below the curves shows where
-each condition's recognition point lies, with its interval. Where the task asks for a language, a panel between the two
-shows the share of the answers that are in it.
-"""
+"""What a `locate` run found, as blocks: tables for a terminal, curves (`curves.py`) for a paper."""
 
 from __future__ import annotations
 
-from taskpoint.experiments.locate.findings import ConditionView, LocateView
-from taskpoint.experiments.locate.wording import conclusion, part_word, point_words
+from taskpoint.experiments.locate.curves import figure_blocks
+from taskpoint.experiments.locate.findings import ConditionView, LocateView, MovementView
+from taskpoint.experiments.locate.wording import conclusion, gap_sentence, movement_sentence, part_word, point_words
 from taskpoint.report.blocks import Block, Cell, Column, Report, Sentence, Table
-from taskpoint.report.drawings import Curve, Curves, Key, Level, Point, Row, Strip
-from taskpoint.report.numbers import OF_HUNDRED, percent, score, span
-from taskpoint.report.texts import short
+from taskpoint.report.numbers import percent, score, span
 
 # Conditions at most whose shares of the asked language stand beside their scores; with more, a line would pass 100
 # columns.
@@ -22,12 +15,19 @@ _WITH_LANGUAGE = 2
 # Conditions at most whose sub-tasks have a table: those of five with three numbers of shots each would fill pages.
 _WITH_PARTS = 3
 
-_LONGEST = 80  # characters of a label that fit the width of the figure
+# Numbers of examples at most whose pairs have a table.
+_WITH_PAIRS = 5
 
 
 def blocks(view: LocateView) -> tuple[Block, ...]:
-    """Scores by cut, the parts of the task, the controls, and the conclusion."""
-    return (_scores(view), *_parts(view), _controls(view), Sentence(conclusion(view), "headline"))
+    """Scores by cut, the parts of the task, the controls, what a cut loses, and the conclusion."""
+    moved = [block for each in view.movements for block in _movement(view, each)]
+    gap = gap_sentence(view, view.conditions[0])
+    told = (Sentence(gap),) if gap else ()
+    return (
+        *(_scores(view), *_parts(view), _controls(view), *_gap(view), *moved, *told),
+        Sentence(conclusion(view), "headline"),
+    )
 
 
 def _scores(view: LocateView) -> Table:
@@ -111,83 +111,51 @@ def _controls(view: LocateView) -> Table:
     return Table("controls and what the cut at the point saves", columns, tuple(rows), narrow=True)
 
 
+def _gap(view: LocateView) -> tuple[Table, ...]:
+    """What cuts below the point lose, at r = 0 and just below the point."""
+    rows = []
+    for condition in view.conditions:
+        places = [place for place, share in enumerate(condition.gap) if share is not None]
+        if not places or condition.point.zero_shot is None:
+            continue
+        cells = [condition.label, score(condition.point.zero_shot, view.metric)]
+        for place in (places[0], places[-1]):
+            loss = score(condition.point.ceiling - condition.mean[place], view.metric)
+            cells += [str(condition.cuts[place]), loss, percent(condition.gap[place] or 0.0)]
+        rows.append(tuple(cells))
+    if not rows:
+        return ()
+    columns = (
+        Column("condition", right=False, folds=True, least=11),
+        *(Column(name, most=9) for name in ("zero-shot", *2 * ("at cut r", "loss", "by the gap"))),
+    )
+    return (Table("what cuts below the point lose, and how much of it zero-shot would not", columns, tuple(rows)),)
+
+
+def _movement(view: LocateView, moved: MovementView) -> tuple[Block, ...]:
+    said = Sentence(
+        f"{moved.label}: {movement_sentence(view, moved)}"
+        if len(view.movements) > 1
+        else movement_sentence(view, moved)
+    )
+    if moved.found is None or not moved.found.pairs or len(moved.conditions) > _WITH_PAIRS:
+        return (said,)
+    rows = tuple(
+        (
+            f"{pair.fewer} and {pair.more}",
+            f"{pair.difference.mean:+.0f}",
+            f"{pair.difference.low:+.0f} to {pair.difference.high:+.0f}",
+            percent(pair.earlier),
+            percent(pair.later),
+            f"{pair.p:.3f}",
+        )
+        for pair in moved.found.pairs
+    )
+    names = ("layers later", "interval", "earlier in", "later in", "p (Holm)")
+    columns = (Column("examples", right=False), *(Column(name) for name in names))
+    return (Table(f"points compared, in bootstrap replicates: {moved.label}", columns, rows), said)
+
+
 def report_of(view: LocateView) -> Report:
     """What people see of a run."""
     return Report(f"{view.model} on {view.task}", blocks(view), figure_blocks(view))
-
-
-def figure_blocks(view: LocateView) -> tuple[Curves]:
-    """Score against the cut, one line per condition; 6.4 inches wide, the text width of most one-column papers."""
-    labels = [short(condition.label, _LONGEST) for condition in view.conditions]
-    columns = 2 if all(len(label) <= _LONGEST // 2 for label in labels) else 1
-    spoken = any(condition.language is not None for condition in view.conditions)
-    shots = any(condition.point.zero_shot is not None for condition in view.conditions)
-    level = round(100 * view.conditions[0].point.level)
-    margin = 0.03 * view.num_layers
-    curves = Curves(
-        title=f"{view.model} on {view.task}",
-        rows=(_score_row(view, labels), *((_language_row(view),) if spoken else ())),
-        x_label=f"cut r: layers below r see the hidden tokens, layers r to {view.num_layers - 1} do not",
-        x_ends=(-margin, view.num_layers + margin),
-        second=("paper's axis x = r + 1", 1.0),
-        strip=_points(view),
-        keys=(
-            Key("dashed level", "nothing cut (ceiling)"),
-            *((Key("dotted level", "no examples (zero-shot)"),) if shots else ()),
-            Key("band", f"{level} % interval of the mean"),
-            Key("ring", "recognition point"),
-        ),
-        key_columns=columns,
-        around=0.95 + (0.2 if spoken else 0.0) + 0.19 * -(-(len(view.conditions) + 4) // columns),
-    )
-    return (curves,)
-
-
-def _score_row(view: LocateView, labels: list[str]) -> Row:
-    ceilings = {round(it.point.ceiling, 6) for it in view.conditions}
-    zero_shots = {round(it.point.zero_shot, 6) for it in view.conditions if it.point.zero_shot is not None}
-    curves = tuple(
-        Curve(
-            label=f"{label}: {point_words(condition)}",
-            style=index,
-            x=tuple(map(float, condition.cuts)),
-            y=condition.mean,
-            low=condition.low,
-            high=condition.high,
-            ring=_ring(condition),
-        )
-        for index, (label, condition) in enumerate(zip(labels, view.conditions, strict=True))
-    )
-    return Row(
-        panels=(curves,),
-        label=view.metric,
-        levels=(
-            *(Level(value, "dashed") for value in sorted(ceilings)),
-            *(Level(value, "dotted") for value in sorted(zero_shots)),
-        ),
-        from_zero=view.metric in OF_HUNDRED,  # as the paper draws it
-        height=2.9,
-    )
-
-
-def _ring(condition: ConditionView) -> float | None:
-    layer = condition.point.layer
-    return float(layer) if layer is not None and layer in condition.cuts else None
-
-
-def _language_row(view: LocateView) -> Row:
-    curves = tuple(
-        Curve("", index, tuple(map(float, it.cuts)), it.language, it.language_low, it.language_high)
-        for index, it in enumerate(view.conditions)
-        if it.language is not None
-    )
-    return Row((curves,), title="in the asked language", unit="share", height=1.1)
-
-
-def _points(view: LocateView) -> Strip:
-    points = []
-    for index, condition in enumerate(view.conditions):
-        point = condition.point
-        if point.layer is not None and point.low is not None and point.high is not None:
-            points.append(Point(index, *map(float, (point.layer, point.low, point.high))))
-    return Strip("point", tuple(points), "no recognition point")

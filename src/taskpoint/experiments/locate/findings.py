@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from taskpoint.analysis.loss import gap_share
+from taskpoint.analysis.movement import Movement
 from taskpoint.analysis.recognition import RecognitionPoint
 from taskpoint.analysis.savings import Saving
 from taskpoint.errors import SettingError
@@ -167,6 +169,33 @@ class ConditionView:
         score = self.score_at_point
         return score / self.point.ceiling if score is not None and self.point.ceiling > 0 else None
 
+    @property
+    def gap(self) -> tuple[float | None, ...]:
+        """By cut below the point, the share of the loss that zero-shot would not have (`analysis.loss`).
+
+        None from the point on (below N where there is none), where nothing is lost, and without a zero-shot control.
+        """
+        zero, end = self.point.zero_shot, self.cuts[-1] if self.point.layer is None else self.point.layer
+        return tuple(
+            None if zero is None or cut >= end else gap_share(score, self.point.ceiling, zero)
+            for cut, score in zip(self.cuts, self.mean, strict=True)
+        )
+
+
+@dataclass(frozen=True)
+class MovementView:
+    """How the recognition point of one condition goes with the number of examples.
+
+    Attributes:
+        label: name of the condition, without a number of examples.
+        conditions: indices of its curves in `LocateView.conditions`, by ascending number of examples.
+        found: the test over those that have a point; None where fewer than two have one.
+    """
+
+    label: str
+    conditions: tuple[int, ...]
+    found: Movement | None
+
 
 @dataclass(frozen=True)
 class AnswerView:
@@ -204,6 +233,7 @@ class LocateView:
         settings: the run's settings as text, in the order to show.
         command: the command line that makes such a run again.
         versions: library -> version.
+        movements: one for each condition that was measured with several numbers of examples.
     """
 
     model: str
@@ -218,6 +248,7 @@ class LocateView:
     settings: Mapping[str, str]
     command: str
     versions: Mapping[str, str]
+    movements: tuple[MovementView, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.conditions:

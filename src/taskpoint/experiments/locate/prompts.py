@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
@@ -60,7 +61,7 @@ class Prompts:
     def contents(self, cell: Cell) -> list[Content]:
         """What the prompts of a cell say."""
         asked = cell.condition
-        named = {"fresh": self._fresh, "shuffled": cell.kind == SHUFFLED}
+        named: dict[str, Any] = {"fresh": self._fresh, "shuffled": cell.kind == SHUFFLED}
         if asked.wording:
             named["wording"] = asked.wording
         return [

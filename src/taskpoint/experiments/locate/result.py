@@ -83,7 +83,7 @@ class LocateResult:
 
     def plot(self, path: str | Path) -> Path:
         """Writes the figure; the suffix chooses PDF, SVG or PNG."""
-        from taskpoint.experiments.locate.blocks import figure_blocks
+        from taskpoint.experiments.locate.curves import figure_blocks
         from taskpoint.report.figure import save_figure
 
         return save_figure(figure_blocks(self.view), path)

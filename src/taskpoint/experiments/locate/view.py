@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from taskpoint.analysis.movement import movement
 from taskpoint.analysis.recognition import CurvePoint, RecognitionPoint, curve, recognition_point
 from taskpoint.analysis.savings import saving
 from taskpoint.analysis.shape import ModelShape
@@ -21,7 +22,14 @@ from taskpoint.asking.scores import CurveScores, curve_scores, language_scores
 from taskpoint.errors import RunFolderError
 from taskpoint.experiments.locate.blocks import report_of as report_of
 from taskpoint.experiments.locate.config import LocateConfig, LocateFacts
-from taskpoint.experiments.locate.findings import AnswerView, ConditionView, ControlScore, LocateView, PartView
+from taskpoint.experiments.locate.findings import (
+    AnswerView,
+    ConditionView,
+    ControlScore,
+    LocateView,
+    MovementView,
+    PartView,
+)
 from taskpoint.experiments.stored import damaged, read_back, read_shape
 from taskpoint.results.folder import RunFolder
 from taskpoint.results.rows import ITEMS
@@ -45,6 +53,7 @@ def view_of(folder: RunFolder) -> LocateView:
     _check_rows(rows, facts, settings, folder.path)
     conditions: list[ConditionView] = []
     answers: list[AnswerView] = []
+    curves: list[_Curve] = []
     for condition, shots in itertools.product(settings.conditions, settings.shots):
         found = _rows_of(rows, condition.name, shots)
         # A curve of fewer draws than were asked for is one that was interrupted.
@@ -52,7 +61,8 @@ def view_of(folder: RunFolder) -> LocateView:
             continue
         label = condition.label if len(settings.shots) == 1 else f"{condition.label}, {shots}-shot"
         cuts = tuple(sorted(int(cut) for cut in found["cut"].unique()))
-        view = _condition_view(_Curve(rows, condition, shots, cuts, facts.num_layers), label, shape)
+        curves.append(_Curve(rows, condition, shots, cuts, facts.num_layers))
+        view = _condition_view(curves[-1], label, shape)
         answers += _answers(found, len(conditions), cuts)
         conditions.append(view)
     if not conditions:
@@ -70,6 +80,7 @@ def view_of(folder: RunFolder) -> LocateView:
         settings=_settings(facts, settings),
         command=_command(facts, settings),
         versions=dict(folder.versions),
+        movements=_movements(curves, conditions),
     )
 
 
@@ -178,6 +189,31 @@ def _condition_view(own: _Curve, label: str, shape: ModelShape | None) -> Condit
         language_high=None if spoken is None else tuple(p.high for p in spoken),
         parts=_parts(own),
     )
+
+
+def _movements(curves: Sequence[_Curve], views: Sequence[ConditionView]) -> tuple[MovementView, ...]:
+    """The numbers of examples of each condition compared, where it has several."""
+    found = []
+    for condition in dict.fromkeys(one.condition for one in curves):
+        places = sorted(
+            (place for place, one in enumerate(curves) if one.condition == condition and one.shots),
+            key=lambda place: curves[place].shots,
+        )
+        if len(places) < 2:
+            continue
+        pointed = [curves[place] for place in places if views[place].point.layer is not None]
+        alike = len({one.cuts for one in pointed}) == 1  # a bisection measures other cuts for each
+        tested = None
+        if len(pointed) > 1 and alike:
+            zero = pointed[0].zero_shot
+            tested = movement(
+                pointed[0].cuts,
+                {one.shots: one.scores.values for one in pointed},
+                None if zero is None else zero.values[0],
+                statistic=pointed[0].scores.statistic,
+            )
+        found.append(MovementView(condition.label, tuple(places), tested))
+    return tuple(found)
 
 
 def _parts(own: _Curve) -> tuple[PartView, ...]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from taskpoint.experiments.locate.findings import ConditionView, LocateView, PartView
-from taskpoint.report.numbers import percent
+from taskpoint.experiments.locate.findings import ConditionView, LocateView, MovementView, PartView
+from taskpoint.report.numbers import percent, score
 
 
 def hidden_words(condition: ConditionView) -> str:
@@ -50,6 +50,45 @@ def sentence(view: LocateView, condition: ConditionView) -> str:
     return (
         f"{found}: from there on {hidden} can be cut away, "
         f"which saves {work} of the prompt's work and {memory} of its KV memory{quality}."
+    )
+
+
+def gap_sentence(view: LocateView, condition: ConditionView) -> str | None:
+    """How much of what a cut at r = 0 loses is the price of the gap in the positions; None where nothing can be said."""
+    share, zero = condition.gap[0], condition.point.zero_shot
+    if share is None or zero is None or condition.cuts[0]:
+        return None
+    ceiling, floor = condition.point.ceiling, condition.mean[0]
+    loss = score(ceiling - floor, view.metric)
+    held = f"At r = 0 {view.metric} is {score(floor, view.metric)}, {loss} below the ceiling"
+    if share == 0:
+        return f"{held}; a prompt without what is hidden loses as much, so the gap in the positions costs nothing."
+    return (
+        f"{held}; a prompt without what is hidden has {score(zero, view.metric)}. So {percent(share)} of the loss is the "
+        "price of the gap that the hidden tokens leave in the positions."
+    )
+
+
+def movement_sentence(view: LocateView, moved: MovementView) -> str:
+    """Whether the recognition point moves with the number of examples."""
+    found = moved.found
+    if found is None:
+        pointed = sum(view.conditions[place].point.layer is not None for place in moved.conditions)
+        reason = (
+            f"{pointed} of {len(moved.conditions)} numbers of examples have a point"
+            if pointed < 2
+            else "they were measured at different cuts"
+        )
+        return f"Whether the point moves with the number of examples cannot be said: {reason}."
+    if found.slope is None or found.p is None:
+        return f"Whether the point moves with the number of examples cannot be said: {found.reason}."
+    slope, p = found.slope, "p < 0.001" if found.p < 0.001 else f"p = {found.p:.3f}"
+    numbers = f"{', '.join(map(str, found.shots[:-1]))} and {found.shots[-1]}"
+    left = f"; {percent(found.undefined)} of the replicates have no point" if found.undefined else ""
+    return (
+        f"The point {'moves' if found.moves else 'does not move'} with the number of examples, {numbers} "
+        f"(slope {slope.mean:+.2f} layers per example, {percent(found.level)} interval {slope.low:+.2f} to "
+        f"{slope.high:+.2f}, {p}{left})."
     )
 
 
