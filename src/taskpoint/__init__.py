@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from taskpoint.errors import TaskpointError as TaskpointError
     from taskpoint.errors import TokenizerError as TokenizerError
     from taskpoint.errors import UnknownNameError as UnknownNameError
+    from taskpoint.experiments.ablate.run import ablate as ablate
     from taskpoint.experiments.bench.run import bench as bench
     from taskpoint.experiments.locate.run import locate as locate
     from taskpoint.experiments.profile.run import profile as profile
@@ -42,6 +43,7 @@ _HOMES = {
     "TaskpointError": "taskpoint.errors",
     "TokenizerError": "taskpoint.errors",
     "UnknownNameError": "taskpoint.errors",
+    "ablate": "taskpoint.experiments.ablate.run",
     "bench": "taskpoint.experiments.bench.run",
     "compile_prompt": "taskpoint.compiled.compile",
     "cut_context": "taskpoint.engine.cut",

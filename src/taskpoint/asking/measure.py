@@ -5,8 +5,9 @@ Shapes: B prompts, T tokens, C cuts, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -17,11 +18,13 @@ from taskpoint.asking.answer_end import AnswerEnd
 from taskpoint.asking.finite_on_prompts import check_finite_on_prompts
 from taskpoint.asking.same_context import Group, grouped_by_context
 from taskpoint.asking.token_device import token_device
+from taskpoint.engine.calls.projections import OutputProjection, output_projections
 from taskpoint.engine.context import read_context
 from taskpoint.engine.cut import cut_context
 from taskpoint.engine.finite import nowhere
 from taskpoint.engine.paths.greedy import Ending, greedy
 from taskpoint.engine.paths.sweep_context import SweepContext
+from taskpoint.engine.sweep_ablations import ablation_generate, ablation_logits
 from taskpoint.engine.sweep_generate import sweep_generate
 from taskpoint.engine.sweep_logits import sweep_last_logits
 from taskpoint.models.library import inputs_for
@@ -40,11 +43,12 @@ _MOST_LOGITS = 2**27
 _MOST_CONTEXTS = 4
 
 _Mask = Bool[np.ndarray, " _"]
+_Inputs = tuple[Tensor, Tensor, Tensor | None]  # tokens, which are hidden, attention mask
 
 
 @dataclass(frozen=True, eq=False)
 class ReferenceScores:
-    """What the model thinks of the reference answer.
+    """What the model thinks of the reference answer; C cuts, or layers whose attention is removed and none.
 
     Attributes:
         logprob: summed log-probability of its tokens, natural logarithm. [C, B]
@@ -70,9 +74,14 @@ class _Asked:
     lone: Bool[Tensor, "B T"] | None
 
     @property
-    def inputs(self) -> tuple[Tensor, Tensor, Tensor | None]:
+    def inputs(self) -> _Inputs:
         padded = not bool(self.batch.attention_mask.all())
         return self.batch.input_ids, self.batch.hidden, self.batch.attention_mask if padded else None
+
+    def part(self, some: slice) -> _Asked:
+        """Some of the prompts."""
+        batch = Batch(self.batch.input_ids[some], self.batch.attention_mask[some], self.batch.hidden[some])
+        return _Asked(self.rows[some], batch, self.context, None if self.lone is None else self.lone[some])
 
 
 class Measure:
@@ -81,7 +90,7 @@ class Measure:
     def __init__(self, lm: LanguageModel, template: Template, max_new_tokens: int) -> None:
         self._lm, self._new = lm, max_new_tokens
         self._end = AnswerEnd(lm, template)
-        self._contexts: dict[tuple[bytes, bytes], SweepContext] = {}
+        self._contexts: dict[tuple[bytes, bytes, bool], SweepContext] = {}
 
     def answers(
         self,
@@ -138,38 +147,93 @@ class Measure:
         Raises:
             ModelError: the model computes NaN or infinity.
         """
-        logprob = np.zeros((len(cuts), len(prompts)))
-        rank = np.zeros((len(cuts), len(prompts)), dtype=np.int64)
+        model, sweep = self._lm.model, newest_only or len(cuts) >= _SWEEP_FROM
+
+        def logits(asked: _Asked, last: int) -> Tensor:
+            if sweep:
+                every = sweep_last_logits(model, *asked.inputs, last=last, context=asked.context, lone=asked.lone)
+                return every[list(cuts)]
+            under, (ids, drop, mask) = [], asked.inputs
+            for cut in cuts:
+                with cut_context(model, cut, drop):
+                    under.append(model(ids, **inputs_for(model, mask)).logits[:, -last:])
+            return torch.stack(under)
+
+        asked = self._asked(prompts, hidden, sweep, newest_only)
+        return self._scores(prompts, asked, len(cuts), logits, "under a cut, though not without one")
+
+    def answers_without_attention(self, prompts: Sequence[SegmentedPrompt]) -> list[list[str]]:
+        """Greedy answers without the attention of each layer in turn, and at last with all of it; [N + 1][B].
+
+        Raises:
+            ModelError: a layer has no output projection.
+        """
+        texts = [[""] * len(prompts) for _ in range(self._lm.num_layers + 1)]
+        for asked in self._asked_ablated(prompts):
+            ids, _, mask = asked.inputs
+            found = ablation_generate(
+                *(self._lm.model, ids, mask, self._new, self._end.tokens),
+                context=asked.context,
+                projections=self._projections,
+            )
+            self._place(texts, asked, list(found))
+        return texts
+
+    @torch.inference_mode()
+    def reference_without_attention(self, prompts: Sequence[SegmentedPrompt]) -> ReferenceScores:
+        """As `reference`, without the attention of each layer in turn, and at last with all of it."""
+
+        def logits(asked: _Asked, last: int) -> Tensor:
+            ids, _, mask = asked.inputs
+            model, removed = self._lm.model, self._projections
+            return ablation_logits(model, ids, mask, last=last, context=asked.context, projections=removed)
+
+        asked = self._asked_ablated(prompts)
+        when = "without the attention of a layer, though not with it"
+        return self._scores(prompts, asked, self._lm.num_layers + 1, logits, when)
+
+    @cached_property
+    def _projections(self) -> tuple[OutputProjection, ...]:
+        return output_projections(self._lm.model)
+
+    def _asked_ablated(self, prompts: Sequence[SegmentedPrompt]) -> Iterator[_Asked]:
+        nothing = [np.zeros(len(prompt), dtype=bool) for prompt in prompts]
+        return self._asked(prompts, nothing, share_context=True, removed=self._projections)
+
+    def _scores(
+        self,
+        prompts: Sequence[SegmentedPrompt],
+        batches: Iterable[_Asked],
+        settings: int,
+        logits_of: Callable[[_Asked, int], Float[Tensor, "C B last V"]],
+        when: str,
+    ) -> ReferenceScores:
+        """Scores of what `logits_of` gives for some prompts; `when` says where numbers end if they do."""
+        logprob = np.zeros((settings, len(prompts)))
+        rank = np.zeros((settings, len(prompts)), dtype=np.int64)
         lengths = torch.tensor([len(prompt) - prompt.prompt_length for prompt in prompts])
-        model, longest = self._lm.model, int(lengths.max()) + 1
-        sweep = newest_only or len(cuts) >= _SWEEP_FROM
-        for asked in self._asked(prompts, hidden, sweep, newest_only):
-            ids, drop, mask = asked.inputs
+        longest = int(lengths.max()) + 1
+        for asked in batches:
+            ids = asked.batch.input_ids
             last = min(longest, ids.shape[1])
-            step = max(1, _MOST_LOGITS // (len(cuts) * longest * len(self._lm.tokenizer)))
+            step = max(1, _MOST_LOGITS // (settings * longest * len(self._lm.tokenizer)))
             for start in range(0, len(asked.rows), step):
                 some = slice(start, start + step)
                 rows = list(asked.rows[some])
-                given = ids[some], drop[some], None if mask is None else mask[some]
-                if sweep:
-                    lone = None if asked.lone is None else asked.lone[some]
-                    every = sweep_last_logits(model, *given, last=last, context=asked.context, lone=lone)
-                    logits = every[list(cuts)]  # [C, B, last, V]
-                else:
-                    under = []
-                    for cut in cuts:
-                        with cut_context(model, cut, given[1]):
-                            under.append(model(given[0], **inputs_for(model, given[2])).logits[:, -last:])
-                    logits = torch.stack(under)  # [C, B, last, V]
-                found = _scored(logits, given[0], lengths[rows])
+                found = _scored(logits_of(asked.part(some), last), ids[some], lengths[rows])
                 if np.isnan(found.logprob).any():  # one NaN or infinity among the logits makes all of a row's NaN
                     check_finite_on_prompts(self._lm, [prompts[row] for row in rows])
-                    raise nowhere(model, "under a cut, though not without one")
+                    raise nowhere(self._lm.model, when)
                 logprob[:, rows], rank[:, rows] = found.logprob, found.rank
         return ReferenceScores(logprob, rank)
 
     def _asked(
-        self, prompts: Sequence[SegmentedPrompt], hidden: Sequence[_Mask], share_context: bool, newest_only: bool
+        self,
+        prompts: Sequence[SegmentedPrompt],
+        hidden: Sequence[_Mask],
+        share_context: bool,
+        newest_only: bool = False,
+        removed: Sequence[OutputProjection] = (),
     ) -> Iterator[_Asked]:
         """The prompts in batches: all in one, or a batch for each context that is read once for all of its prompts."""
         device = token_device(self._lm)
@@ -179,18 +243,20 @@ class Measure:
             context: SweepContext | None = None
             if start:
                 ids, mask = prompts[first].ids[:start], hidden[first][:start]
-                key = ids.tobytes(), mask.tobytes()
+                key = ids.tobytes(), mask.tobytes(), bool(removed)
                 if key not in self._contexts:
                     if len(self._contexts) >= _MOST_CONTEXTS:
                         self._contexts.clear()
                     tokens, drop = (torch.from_numpy(part.copy())[None].to(device) for part in (ids, mask))
-                    self._contexts[key] = read_context(self._lm.model, tokens, drop)
+                    self._contexts[key] = read_context(self._lm.model, tokens, drop, removed=removed)
                 context = self._contexts[key]
             rest = [prompts[row].since(start) for row in group.rows]
             batch = pad_left(rest, [hidden[row][start:] for row in group.rows], self._end.pad)
             parts = (part.to(device) for part in (batch.input_ids, batch.attention_mask, batch.hidden))
-            newest = pad_left(rest, [prompt.newest for prompt in rest], self._end.pad).hidden
-            yield _Asked(group.rows, Batch(*parts), context, newest.to(device) if newest_only else None)
+            lone: Tensor | None = None
+            if newest_only:
+                lone = pad_left(rest, [prompt.newest for prompt in rest], self._end.pad).hidden.to(device)
+            yield _Asked(group.rows, Batch(*parts), context, lone)
 
     def _place(self, texts: list[list[str]], asked: _Asked, tokens: Sequence[Int[Tensor, "B _"]]) -> None:
         for by_prompt, written in zip(texts, tokens, strict=True):

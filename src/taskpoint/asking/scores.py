@@ -1,6 +1,7 @@
 """The scores of one curve as arrays, from its rows.
 
-C cuts, S seeds, I items, n counts of an answer; their number tells of which corpus score they are.
+C cuts, or what another column tells apart, S seeds, I items, n counts of an answer; their number tells of which corpus
+score they are.
 """
 
 from __future__ import annotations
@@ -46,16 +47,20 @@ class CurveScores:
         return interval(self.values[cut], statistic=self.statistic)
 
 
-def curve_scores(rows: pd.DataFrame, condition: str, shots: int, cuts: Sequence[int]) -> CurveScores:
+def curve_scores(
+    rows: pd.DataFrame, condition: str, shots: int, cuts: Sequence[int], column: str = "cut"
+) -> CurveScores:
     """The scores of one curve, seeds and items in the order of their names.
+
+    `cuts` are the values of `column`, ascending.
 
     Raises:
         RunFolderError: some rows are missing, because the run was interrupted, or hold counts of no known score.
     """
-    found = _of_curve(rows, condition, shots, cuts)
+    found = _of_curve(rows, condition, shots, cuts, column)
     if not (found["counts"] != "").any():
-        return CurveScores(_table(found, condition, cuts, "score"), Mean())
-    texts = _table(found, condition, cuts, "counts")
+        return CurveScores(_table(found, condition, cuts, column, "score"), Mean())
+    texts = _table(found, condition, cuts, column, "counts")
     each = [text.split() for text in texts.ravel()]
     widths = sorted(set(map(len, each)))
     if len(widths) > 1 or widths[0] not in _OF_COUNTS:
@@ -67,29 +72,39 @@ def curve_scores(rows: pd.DataFrame, condition: str, shots: int, cuts: Sequence[
     return CurveScores(counts.reshape(*texts.shape, -1), _OF_COUNTS[widths[0]])
 
 
-def language_scores(rows: pd.DataFrame, condition: str, shots: int, cuts: Sequence[int]) -> CurveScores | None:
+def language_scores(
+    rows: pd.DataFrame, condition: str, shots: int, cuts: Sequence[int], column: str = "cut"
+) -> CurveScores | None:
     """Whether each answer is in the language that was asked for (1.0 or 0.0); None for a task without languages.
 
-    Errors are those of `curve_scores`.
+    Arguments and errors are those of `curve_scores`.
     """
-    found = _of_curve(rows, condition, shots, cuts)
+    found = _of_curve(rows, condition, shots, cuts, column)
     if found["in_language"].isna().any():
         return None
-    return CurveScores(_table(found, condition, cuts, "in_language"), Mean())
+    return CurveScores(_table(found, condition, cuts, column, "in_language"), Mean())
 
 
-def _of_curve(rows: pd.DataFrame, condition: str, shots: int, cuts: Sequence[int]) -> pd.DataFrame:
+def answer_scores(
+    rows: pd.DataFrame, condition: str, shots: int, cuts: Sequence[int], column: str = "cut"
+) -> CurveScores:
+    """The scores of single answers, also where answers are scored together; as `curve_scores`."""
+    found = _of_curve(rows, condition, shots, cuts, column)
+    return CurveScores(_table(found, condition, cuts, column, "score"), Mean())
+
+
+def _of_curve(rows: pd.DataFrame, condition: str, shots: int, cuts: Sequence[int], column: str) -> pd.DataFrame:
     found: pd.DataFrame = rows[
-        (rows["condition"] == condition) & (rows["shots"] == shots) & rows["cut"].isin(list(cuts))
+        (rows["condition"] == condition) & (rows["shots"] == shots) & rows[column].isin(list(cuts))
     ]
     return found
 
 
-def _table(found: pd.DataFrame, condition: str, cuts: Sequence[int], column: str) -> NDArray[Any]:
-    """One column of the rows by cut, seed and item."""
-    table = found.pivot(index="cut", columns=["seed", "item"], values=column)
+def _table(found: pd.DataFrame, condition: str, cuts: Sequence[int], column: str, values: str) -> NDArray[Any]:
+    """One kind of values of the rows, by cut (or what `column` tells apart), seed and item."""
+    table = found.pivot(index=column, columns=["seed", "item"], values=values)
     seeds, items = found["seed"].nunique(), found["item"].nunique()
     if table.shape != (len(cuts), seeds * items) or table.isna().to_numpy().any():
         raise RunFolderError(f"rows of {condition!r} are missing; run the same command again to continue the run")
-    values = table.sort_index().sort_index(axis=1).to_numpy()
-    return values.reshape(len(cuts), seeds, items).astype(np.float64 if column != "counts" else object)
+    known = table.sort_index().sort_index(axis=1).to_numpy()
+    return known.reshape(len(cuts), seeds, items).astype(np.float64 if values != "counts" else object)

@@ -21,7 +21,7 @@ from taskpoint.engine.calls.pristine import evaluating
 from taskpoint.engine.calls.projections import OutputProjection, output_projections, without_attention
 from taskpoint.engine.check import exact
 from taskpoint.engine.cut_by_cut import follows_hooks
-from taskpoint.engine.paths.batch_sizes import InBatches, SweepSize, rows_at_once
+from taskpoint.engine.paths.batch_sizes import InBatches, SweepSize, rows_at_once, rows_in_cache
 from taskpoint.engine.paths.every_cut import logits_of_every_cut
 from taskpoint.engine.paths.every_cut_decode import EveryCutDecode, can_decode_every_cut
 from taskpoint.engine.paths.greedy import Ending, check_new, greedy, joined, write
@@ -94,10 +94,6 @@ def ablation_generate(
     row N those of the ordinary model. What is said of `sweep_generate` holds here too; other arguments and errors as
     for `ablation_logits`.
 
-    Args:
-        max_new_tokens: longest answer in tokens.
-        eos_token_id: token or tokens that end an answer; None takes the model's own.
-
     Returns:
         Token ids. [N + 1, B, new], new <= max_new_tokens being the longest answer
     """
@@ -152,9 +148,12 @@ class _Asked:
         return _Asked(self.parts, self.removed, ids, mask, None, together=False)
 
     def batches(self, new: int, places: int) -> InBatches:
+        """Prompts in parts, when `new` tokens are written and logits are wanted at some places."""
         tokens = self.input_ids.shape[1]
-        size = SweepSize(tokens, tokens, new, places)
-        return InBatches(self.input_ids.shape[0], rows_at_once(self.parts, size))
+        most = rows_at_once(self.parts, SweepSize(tokens, tokens, new, places))
+        # Steps of decoding are short, so that many rows at once are what makes them fast.
+        fast = rows_in_cache(self.parts, tokens * self.parts.num_layers) if self.together and not new else None
+        return InBatches(self.input_ids.shape[0], most if fast is None else min(most, fast))
 
     def rows(self, rows: slice) -> tuple[Tensor, Tensor, Tensor | None]:
         """Tokens, which of them are dropped (none), and mask of some prompts."""

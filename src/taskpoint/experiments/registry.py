@@ -49,6 +49,11 @@ _ROWS = (
         "taskpoint.experiments.locate",
     ),
     Experiment(
+        "ablate",
+        "Find the single layers whose attention a model cannot do without.",
+        "taskpoint.experiments.ablate",
+    ),
+    Experiment(
         "bench",
         "Measure what a cut saves: prompt, decoded token, memory; beside what counting says is possible.",
         "taskpoint.experiments.bench",

@@ -19,6 +19,10 @@ from taskpoint.models.device import free_bytes
 # Of the free memory; the rest is for what the estimate does not know (fragmentation, kernels' own space).
 _SHARE = 0.5
 
+# Bytes of one wide intermediate result from which on a CPU waits for memory: with the bundled models 4 and 8 MiB were
+# the fastest of 2 to 64, and with 64 a sweep of whole prompts took a fifth longer.
+_IN_CACHE = 2**23
+
 # Wide intermediate results of a layer that live at the same time: gate, up, their product, and attention's copies.
 _COPIES = 6
 
@@ -58,6 +62,15 @@ def rows_at_once(parts: Anatomy, size: SweepSize) -> int:
     logits = 3 * 4 * vocab * cuts * size.places
     device = weights[0].device if weights else torch.device("cpu")
     return max(1, int(_SHARE * free_bytes(device)) // max(1, keys + wide + logits))
+
+
+def rows_in_cache(parts: Anatomy, tokens: int) -> int | None:
+    """How many rows of so many tokens a CPU does at once without waiting for memory; None elsewhere, for any number."""
+    weights = [p for p in parts.layers[0].parameters() if p.ndim > 1]
+    if not weights or weights[0].device.type != "cpu":
+        return None
+    widest = max(max(p.shape[-2:]) * p.element_size() for p in weights)
+    return max(1, _IN_CACHE // (widest * tokens))
 
 
 class InBatches:

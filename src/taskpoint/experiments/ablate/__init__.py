@@ -1,0 +1,1 @@
+"""Which single layers are critical? (paper A, experiment 2)."""
