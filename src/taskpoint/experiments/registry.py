@@ -53,6 +53,11 @@ _ROWS = (
         "Measure what a cut saves: prompt, decoded token, memory; beside what counting says is possible.",
         "taskpoint.experiments.bench",
     ),
+    Experiment(
+        "heads",
+        "Find attention heads that a task does not need.",
+        "taskpoint.experiments.heads",
+    ),
 )
 
 EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType({row.kind: row for row in _ROWS})
