@@ -23,12 +23,15 @@ if TYPE_CHECKING:
     from taskpoint.errors import UnknownNameError as UnknownNameError
     from taskpoint.experiments.ablate.run import ablate as ablate
     from taskpoint.experiments.bench.run import bench as bench
+    from taskpoint.experiments.heads.run import heads as heads
     from taskpoint.experiments.locate.run import locate as locate
     from taskpoint.experiments.profile.run import profile as profile
     from taskpoint.models.families import register_family as register_family
     from taskpoint.models.loading import load as load
     from taskpoint.tasks.registry import task as task
     from taskpoint.tasks.registry import task_names as task_names
+    from taskpoint.training.gates_file import load_gates as load_gates
+    from taskpoint.training.gates_file import save_gates as save_gates
 
 __version__ = "0.1.0"
 
@@ -48,11 +51,14 @@ _HOMES = {
     "compile_prompt": "taskpoint.compiled.compile",
     "cut_context": "taskpoint.engine.cut",
     "gated_heads": "taskpoint.engine.gates",
+    "heads": "taskpoint.experiments.heads.run",
     "load": "taskpoint.models.loading",
+    "load_gates": "taskpoint.training.gates_file",
     "load_prompt": "taskpoint.compiled.compile",
     "locate": "taskpoint.experiments.locate.run",
     "profile": "taskpoint.experiments.profile.run",
     "register_family": "taskpoint.models.families",
+    "save_gates": "taskpoint.training.gates_file",
     "sweep_generate": "taskpoint.engine.sweep_generate",
     "sweep_logits": "taskpoint.engine.sweep_logits",
     "task": "taskpoint.tasks.registry",

@@ -59,6 +59,11 @@ _ROWS = (
         "taskpoint.experiments.bench",
     ),
     Experiment(
+        "heads",
+        "Find attention heads that a task does not need.",
+        "taskpoint.experiments.heads",
+    ),
+    Experiment(
         "profile",
         "Hold context cuts, ablation, head gates and adapters against each other: do they point at the same layer?",
         "taskpoint.experiments.profile",

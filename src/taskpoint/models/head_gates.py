@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taskpoint.errors import SettingError
-from taskpoint.models.anatomy import anatomy
 
 if TYPE_CHECKING:
     from torch import nn
@@ -64,6 +63,8 @@ class HeadGates:
 
 def gates_on(model: nn.Module) -> str | None:
     """The digest of the gates that stand on a model's heads; None without any."""
+    from taskpoint.models.anatomy import anatomy
+
     found: str | None = getattr(anatomy(model).decoder, _MARK, None)
     return found
 

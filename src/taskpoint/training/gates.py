@@ -1,7 +1,7 @@
 """Training of head gates on a frozen model, after Sia, Mueller and Duh 2024, version 1, sections 6.3 to 6.5.
 
-The loss is the mean over the tokens of the answers, in nats, plus the price of a head times the number of heads that
-are expected to be open. The price is thus what a head must be worth, in nats per token, to stay.
+The loss is the mean over the tokens of the answers, in nats, plus the penalty of a head times the number of heads that
+are expected to be open. The penalty is thus what a head must be worth, in nats per token, to stay.
 
 Shapes: B prompts, T tokens, L tokens of the longest answer and one before it, N layers, H heads, V vocabulary.
 """
@@ -33,7 +33,7 @@ class GateTraining:
     """How gates are trained.
 
     Attributes:
-        price: nats per answer token that a head must be worth, lambda.
+        penalty: nats per answer token that a head must be worth, lambda.
         epochs: passes over the training prompts, at most.
         patience: epochs without a better loss on the held-out prompts after which training ends.
         lr: Adam's step (Kingma and Ba 2015, algorithm 1, with its betas 0.9 and 0.999).
@@ -41,7 +41,7 @@ class GateTraining:
         seed: draws the order of batches and the noise.
     """
 
-    price: float
+    penalty: float
     epochs: int
     patience: int
     lr: float
@@ -57,7 +57,7 @@ class TrainedGates:
     Attributes:
         values: by layer and head, without noise. [N, H]
         epochs: epochs that were done.
-        loss: mean loss of the held-out prompts with them, nats per answer token, without the price of heads.
+        loss: mean loss of the held-out prompts with them, nats per answer token, without the penalty.
     """
 
     values: Float[np.ndarray, "N H"]
@@ -101,7 +101,7 @@ def train_gates(
         model: the model; its weights get no gradients, and it has no dropout meanwhile.
         projections: of the model, from `output_projections`.
         training: batches to learn from.
-        held_out: batches that say when to stop, by their loss with gates without noise, price of heads included.
+        held_out: batches that say when to stop, by their loss with gates without noise, penalty included.
         settings: see there.
         step: told after each epoch, with a note.
 
@@ -118,7 +118,7 @@ def train_gates(
             for place in torch.randperm(len(training), generator=chance).tolist():
                 drawn = gates.drawn(log_alpha, torch.rand(shape, generator=chance))
                 total = _loss(model, projections, [training[place]], drawn)
-                total = total + settings.price * gates.open_probability(log_alpha).sum()
+                total = total + settings.penalty * gates.open_probability(log_alpha).sum()
                 optimizer.zero_grad()
                 total.backward()
                 optimizer.step()
@@ -126,7 +126,7 @@ def train_gates(
                 values = gates.expected(log_alpha)
                 measured = float(_loss(model, projections, held_out, values))
                 open_heads = float(gates.open_probability(log_alpha).sum())
-            done, waited, reached = done + 1, waited + 1, measured + settings.price * open_heads
+            done, waited, reached = done + 1, waited + 1, measured + settings.penalty * open_heads
             if not math.isfinite(reached):
                 raise ModelError(
                     f"the loss of head gates is {reached} after {done} epochs; load the model with dtype float32, or "
