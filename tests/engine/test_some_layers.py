@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from families import CONFIGS, EVERY_CASE, FEW_LAYERS, VOCAB, computing, family, untouched
+from families import EVERY_CASE, FEW_LAYERS, VOCAB, computing, family, untouched
 
 from taskpoint.engine.cut import cut_context
 from taskpoint.engine.some_layers import SomeLayers

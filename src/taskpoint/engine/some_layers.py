@@ -69,9 +69,12 @@ class SomeLayers:
         hidden: Float[Tensor, "_ _ D"] | None = None,
         last: int | None = None,
     ) -> Float[Tensor, "B last V"]:
-        """The model's logits where `hidden` enters layer `first`; arguments and errors as `states`.
+        """The model's logits where `hidden` enters layer `first`; errors as `states`.
 
         Args:
+            input_ids: the prompts, padded on the right.
+            first: the layer that `hidden` enters.
+            hidden: None begins with the embeddings.
             last: number of positions, from the end, whose logits are wanted; None for all.
         """
         whole("first", first, 0, self.num_layers - 1)

@@ -204,7 +204,9 @@ def _draw(adapter: Any, seed: int, layer: int) -> None:
     """Draws A as peft does (uniform, after He et al. 2015), from the seed and the layer."""
     (name,) = adapter.lora_A
     weight: Tensor = adapter.lora_A[name].weight
-    own = torch.Generator().manual_seed(int(np.random.SeedSequence((seed, layer)).generate_state(1, np.uint64)[0] >> 1))
+    own = torch.Generator().manual_seed(
+        int(np.random.SeedSequence((seed, layer)).generate_state(1, np.uint64)[0] >> np.uint64(1))
+    )
     drawn = nn.init.kaiming_uniform_(torch.empty(weight.shape), a=math.sqrt(5), generator=own)
     weight.copy_(drawn)
     adapter.lora_B[name].weight.zero_()
