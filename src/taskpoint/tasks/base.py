@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass
+from itertools import islice
 
 from taskpoint.errors import DataError, SettingError
 from taskpoint.prompts.content import Content
 from taskpoint.settings import whole
 from taskpoint.tasks.scores.metrics import EXACT, Metric
+from taskpoint.tasks.scores.same_text import input_key
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,36 @@ class Task(ABC):
             f"task {self.name!r} has no examples that are the same for all queries; choose a words: or pairs: task, "
             "or one sub-task of lexicon"
         )
+
+    def training(self, limit: int | None, without: Sequence[Item]) -> tuple[Item, ...]:
+        """The first items to train on, in a fixed order; with ``content`` they become prompts as the test items do.
+
+        They are those that the task keeps for training or, where it keeps none, its own items. Each has an accepted
+        answer. None is among ``without``, the items to be scored, and none gives the answer to one of these away.
+        Examples of a prompt are drawn from the same pairs for both: ask for 0 shots where these must be kept apart.
+
+        Raises:
+            DataError: Nothing is left.
+            SettingError: A limit below 1.
+        """
+        wanted, scored = checked_limit(limit), tuple(without)
+        secrets = {secret for item in scored for secret in self._secrets(item)}
+        found = (item for item in self._trainable() if item.answers and secrets.isdisjoint(self._secrets(item)))
+        taken = tuple(islice(found, wanted))
+        if not taken:
+            raise DataError(
+                f"task {self.name!r} has no item with an answer to train on beside the {len(scored)} to be scored; "
+                "score fewer of them"
+            )
+        return taken
+
+    def _trainable(self) -> Iterable[Item]:
+        """What may be trained on, whichever items are scored."""
+        return self.items()
+
+    def _secrets(self, item: Item) -> Iterable[Hashable]:
+        """What an item that is trained on must not share with one that is scored."""
+        return ((item.task, input_key(item.input)),)
 
     @property
     @abstractmethod

@@ -21,9 +21,9 @@ def directions() -> tuple[Subtask, ...]:
     return tuple(translating(source, target, _pairs(table, source, target)) for source, target in DIRECTIONS)
 
 
-def everyday(direction: str | None = None) -> TranslationTask:
-    """Every direction, or one of them, such as ``eng-fra``; an UnknownNameError where there is no such direction."""
-    return chosen("everyday", directions(), direction)
+def everyday(wanted: str | None = None) -> TranslationTask:
+    """Every direction, or some of them, such as ``eng-fra,fra-eng``; errors as in ``translation.chosen``."""
+    return TranslationTask(*chosen("everyday", directions(), wanted))
 
 
 def _pairs(table: list[dict[str, str]], source: str, target: str) -> tuple[Pair, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -167,7 +167,13 @@ class MappingTask(Task):
 
     def items(self, limit: int | None = None) -> tuple[Item, ...]:
         """The pairs in a fixed random order, the sub-tasks taking turns; at most ``limit``."""
-        return tuple(islice(_in_turns([pool.items() for pool in self._pools.values()]), checked_limit(limit)))
+        return tuple(islice(in_turns([pool.items() for pool in self._pools.values()]), checked_limit(limit)))
+
+    def _trainable(self) -> Iterator[Item]:
+        return in_turns([pool.items() for pool in self._pools.values()])
+
+    def _secrets(self, item: Item) -> Iterable[Hashable]:
+        return ((item.task, key) for key in self.giveaways(item.input, item.answers))
 
     def content(
         self,
@@ -217,7 +223,7 @@ class MappingTask(Task):
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
-def _in_turns(sources: Sequence[Iterator[Item]]) -> Iterator[Item]:
+def in_turns(sources: Sequence[Iterator[Item]]) -> Iterator[Item]:
     """One of each in turn, those that are used up left out."""
     waiting = list(sources)
     while waiting:

@@ -26,7 +26,7 @@ _PLACES = {
 }
 
 # A folder may hold a colon, so only what looks like a direction is taken off.
-_DIRECTION = re.compile(r"(?P<folder>.+):(?P<direction>[a-z]{3}-[a-z]{3})", re.DOTALL)
+_DIRECTION = re.compile(r"(?P<folder>.+):(?P<direction>[a-z]{3}-[a-z]{3}(,[a-z]{3}-[a-z]{3})*)", re.DOTALL)
 
 
 def task_names() -> tuple[str, ...]:
@@ -88,7 +88,7 @@ def _task(spec: str, instruction: str | None) -> Task:
             return _tatoeba(rest)
         case "everyday" if not colon:
             return everyday()
-        case "everyday" if rest in {each.name for each in directions()}:
+        case "everyday" if _known_directions(rest):
             return everyday(rest)
         case "lexicon" if not colon:
             return lexicon()
@@ -96,6 +96,10 @@ def _task(spec: str, instruction: str | None) -> Task:
             return lexicon(rest)
         case _:
             raise UnknownNameError("task", spec, task_names())
+
+
+def _known_directions(listed: str) -> bool:
+    return set(listed.split(",")) <= {each.name for each in directions()}
 
 
 def _tatoeba(rest: str) -> Task:

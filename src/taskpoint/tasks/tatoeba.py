@@ -6,14 +6,16 @@ A file `fra.tsv.gz` holds `English TAB French` a line; the four languages may co
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from taskpoint.errors import DataError
+from taskpoint.tasks.base import Item
+from taskpoint.tasks.drawing import generator, permutation
 from taskpoint.tasks.language import LANGUAGES
-from taskpoint.tasks.mapping import Pair, merged
+from taskpoint.tasks.mapping import Pair, Subtask, in_turns, merged
 from taskpoint.tasks.pairs import read_pairs
 from taskpoint.tasks.translation import TranslationTask, chosen, sentence_key, translating
 
@@ -90,11 +92,30 @@ def _without(pairs: Sentences, tested: Sentences) -> Sentences:
     return tuple(pair for pair in pairs if known.isdisjoint(map(sentence_key, pair)))
 
 
-def tatoeba(sentences: Iterable[Corpus], direction: str | None = None) -> TranslationTask:
-    """The held-out sentences as a task: every direction, or one of them.
+class TatoebaTask(TranslationTask):
+    """The held-out sentences; the others are there to train on."""
+
+    def __init__(self, name: str, subtasks: Sequence[Subtask], sentences: Iterable[Corpus]) -> None:
+        super().__init__(name, subtasks)
+        self._corpora = {corpus.language: corpus for corpus in sentences}
+
+    def _trainable(self) -> Iterator[Item]:
+        return in_turns([self._of_direction(subtask.name) for subtask in self.subtasks])
+
+    def _of_direction(self, name: str) -> Iterator[Item]:
+        source, target = name.split("-")
+        from_english = source == "eng"
+        pairs = direction_pairs(self._corpora[target if from_english else source].train, from_english=from_english)
+        for place in permutation(generator("training", name), len(pairs)):
+            yield Item(f"{name}/{pairs[place][0]}", name, *pairs[place])
+
+
+def tatoeba(sentences: Sequence[Corpus], wanted: str | None = None) -> TatoebaTask:
+    """The held-out sentences as a task: every direction, or some of them, such as ``eng-fra,fra-eng``.
 
     Raises:
         UnknownNameError: There is no such direction.
+        SettingError: A direction is there twice.
         DataError: Fewer than two sentences of a language are held out.
     """
     made = []
@@ -102,4 +123,4 @@ def tatoeba(sentences: Iterable[Corpus], direction: str | None = None) -> Transl
         other = corpus.language
         made.append(translating("eng", other, direction_pairs(corpus.test, from_english=True)))
         made.append(translating(other, "eng", direction_pairs(corpus.test, from_english=False)))
-    return chosen("tatoeba", made, direction)
+    return TatoebaTask(*chosen("tatoeba", made, wanted), sentences)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 
-from taskpoint.errors import DataError, UnknownNameError
+from taskpoint.errors import DataError, SettingError, UnknownNameError
 from taskpoint.tasks.base import Item
 from taskpoint.tasks.language import LANGUAGES, detected_language
 from taskpoint.tasks.mapping import MappingTask, Pair, Subtask
@@ -57,12 +57,26 @@ class TranslationTask(MappingTask):
         """The sentence and its translations: two French ones may be the same in English."""
         return tuple(map(sentence_key, (text, *answers)))
 
+    def _secrets(self, item: Item) -> Iterable[Hashable]:
+        # In every direction: who was trained to say it in English knows what to answer in French.
+        return self.giveaways(item.input, item.answers)
 
-def chosen(name: str, directions: Sequence[Subtask], direction: str | None) -> TranslationTask:
-    """A suite of directions, or one of them under its name; an UnknownNameError where there is no such direction."""
-    if direction is None:
-        return TranslationTask(name, directions)
+
+def chosen(name: str, directions: Iterable[Subtask], wanted: str | None) -> tuple[str, tuple[Subtask, ...]]:
+    """Name and sub-tasks of a suite of directions, or of those in ``wanted``, such as ``eng-fra,fra-eng``.
+
+    Raises:
+        UnknownNameError: There is no such direction; the message names the nearest.
+        SettingError: A direction is there twice.
+    """
     known = {subtask.name: subtask for subtask in directions}
-    if direction not in known:
-        raise UnknownNameError(f"direction of {name}", direction, known)
-    return TranslationTask(f"{name}:{direction}", (known[direction],))
+    if wanted is None:
+        return name, tuple(known.values())
+    found: dict[str, Subtask] = {}
+    for direction in wanted.split(","):
+        if direction not in known:
+            raise UnknownNameError(f"direction of {name}", direction, known)
+        if direction in found:
+            raise SettingError(f"task {f'{name}:{wanted}'!r} has {direction} twice; name each direction once")
+        found[direction] = known[direction]
+    return f"{name}:{wanted}", tuple(found.values())
