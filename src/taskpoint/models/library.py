@@ -21,6 +21,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, DynamicCach
 from transformers.cache_utils import Cache, DynamicLayer, DynamicSlidingWindowLayer
 from transformers.masking_utils import sdpa_mask
 from transformers.modeling_outputs import CausalLMOutputWithPast
+from transformers.pytorch_utils import Conv1D
 from transformers.utils.generic import ModelOutput
 
 from taskpoint.errors import ModelError, PlanError
@@ -29,6 +30,7 @@ __all__ = [
     "AttentionInterface",
     "AttentionMaskInterface",
     "Cache",
+    "Conv1D",
     "DynamicCache",
     "DynamicLayer",
     "DynamicSlidingWindowLayer",
