@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from taskpoint.errors import TokenizerError as TokenizerError
     from taskpoint.errors import UnknownNameError as UnknownNameError
     from taskpoint.experiments.bench.run import bench as bench
+    from taskpoint.experiments.heal.run import heal as heal
     from taskpoint.experiments.locate.run import locate as locate
     from taskpoint.models.families import register_family as register_family
     from taskpoint.models.loading import load as load
@@ -43,6 +44,7 @@ _HOMES = {
     "bench": "taskpoint.experiments.bench.run",
     "compile_prompt": "taskpoint.compiled.compile",
     "cut_context": "taskpoint.engine.cut",
+    "heal": "taskpoint.experiments.heal.run",
     "load": "taskpoint.models.loading",
     "load_prompt": "taskpoint.compiled.compile",
     "locate": "taskpoint.experiments.locate.run",

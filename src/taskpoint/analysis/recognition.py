@@ -122,7 +122,7 @@ def recognition_point(
         raise SettingError(f"share must be above 0 and at most 1, such as 0.95, found {share}")
     tail, head = interval_ends(level)
     statistic = statistic or Mean()
-    order, values = _in_order(cuts, scores, statistic)
+    order, values = in_order(cuts, scores, statistic)
     if order[0] != 0 or len(order) < 2:
         raise SettingError(
             f"cuts must include 0 (the floor) and the number of layers (the ceiling), found {_few(order)}"
@@ -195,7 +195,7 @@ def curve(
         SettingError: As `recognition_point`, but any cuts will do.
     """
     statistic = statistic or Mean()
-    order, values = _in_order(cuts, scores, statistic)
+    order, values = in_order(cuts, scores, statistic)
     means = statistic.observed(values)
     replicates = statistic.resampled(values, resamples=resamples, seed=seed)
     points = []
@@ -205,7 +205,7 @@ def curve(
     return tuple(points)
 
 
-def _in_order(
+def in_order(
     cuts: Sequence[int] | Int[np.ndarray, " C"], scores: Real[np.ndarray, "C S I *n"], statistic: Statistic
 ) -> tuple[Int[np.ndarray, " C"], Float[np.ndarray, "C S I *n"]]:
     """Cuts and their scores by increasing cut, checked."""
@@ -224,8 +224,12 @@ def _first_lasting(means: Float[np.ndarray, "R C"], share: float, rounding: floa
     """Per row, the index of the first cut from which on all means reach the threshold."""
     floor, ceiling = means[:, :1], means[:, -1:]
     gain = ceiling - floor
-    reached: Bool[np.ndarray, "R C"] = means >= floor + share * gain - (_ROUNDING_OF_GAIN * np.abs(gain) + rounding)
-    reached[:, -1] = True
+    return first_lasting(means >= floor + share * gain - (_ROUNDING_OF_GAIN * np.abs(gain) + rounding))
+
+
+def first_lasting(reached: Bool[np.ndarray, "R C"]) -> Int[np.ndarray, " R"]:
+    """Per row, the index of the first cut from which on all reach what they should; the last one always does."""
+    reached = np.concatenate([reached[:, :-1], np.ones_like(reached[:, -1:])], axis=1)
     lasting = np.logical_and.accumulate(reached[:, ::-1], axis=1)[:, ::-1]
     first: Int[np.ndarray, " R"] = np.argmax(lasting, axis=1)
     return first

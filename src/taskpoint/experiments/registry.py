@@ -53,6 +53,11 @@ _ROWS = (
         "Measure what a cut saves: prompt, decoded token, memory; beside what counting says is possible.",
         "taskpoint.experiments.bench",
     ),
+    Experiment(
+        "heal",
+        "Teach adapters under a cut what the uncut model says; how far down can the cut then go?",
+        "taskpoint.experiments.heal",
+    ),
 )
 
 EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType({row.kind: row for row in _ROWS})
