@@ -57,9 +57,9 @@ def _number(above: float, most: float) -> Callable[[str, Any], float]:
     return check
 
 
-def _layers(name: str, value: Any) -> Layers:
+def _layers(name: str, value: Any) -> str:
     try:
-        return Layers(value)
+        return Layers(value).value
     except ValueError:
         raise SettingError(f"{name} is {shown(value)}; expected {', '.join(Layers)}") from None
 
@@ -89,7 +89,14 @@ class HealConfig(Configuration):
     lr: float = setting(1e-2, "Peak of the learning rate.", _number(0, math.inf))
     rank: int = setting(8, "Rank of the adapters.", from_to(1))
     alpha: float = setting(16.0, "Their scale: alpha / rank.", _number(0, math.inf))
-    layers: Layers = setting(Layers.all, "Layers with an adapter: all, or those below or above the cut.", _layers)
+    layers: str = setting(
+        "all",
+        "Layers with an adapter: all, or those below or above the cut.",
+        _layers,
+        options={"layers": Option(Layers, default=Layers.all)},
+        read=lambda layers: layers.value,
+        words=lambda layers: ["--layers", layers],
+    )
     references: bool = setting(False, "Teach at the reference answers instead of the model's own.", flag)
     keep: float = setting(0.98, "Share of the score without a cut that is to be kept.", _number(0, 1))
     adapters: bool = setting(True, "Keep the adapters in the run folder.", flag)

@@ -1,7 +1,7 @@
 """What a model is taught: its own answers without a cut, and how likely it then held every token.
 
-Shapes: B prompts, T tokens of the longest of them with its answer, A answer tokens of one prompt, W answer tokens of all
-prompts of a batch, V vocabulary.
+Shapes: B prompts, T tokens of the longest of them with its answer, A answer tokens of one prompt, W those of a whole
+batch, V vocabulary.
 """
 
 from __future__ import annotations
@@ -157,6 +157,6 @@ def _check_room(lm: LanguageModel, prompts: int, new: int) -> None:
     needed, free = prompts * new * vocabulary(lm) * 4, free_bytes(torch.device("cpu"))
     if needed > _SHARE * free:
         raise SettingError(
-            f"what the uncut model holds of {prompts} answers of up to {new} tokens takes up to {needed / 1e9:,.1f} GB, "
+            f"what the uncut model holds of {prompts} answers of up to {new} tokens may take {needed / 1e9:,.1f} GB, "
             f"but {free / 1e9:,.1f} GB are free; give fewer training prompts, or a smaller max_new_tokens"
         )

@@ -19,6 +19,7 @@ from taskpoint.configuration import described
 from taskpoint.errors import ModelError, SettingError
 from taskpoint.experiments import runner
 from taskpoint.experiments.contract import Step, Work
+from taskpoint.experiments.heal.card import card
 from taskpoint.experiments.heal.config import HealConfig, Layers
 from taskpoint.experiments.heal.healing import Divergence
 from taskpoint.experiments.heal.healing import heal as teach
@@ -33,12 +34,14 @@ from taskpoint.models.library import attention_name
 from taskpoint.models.loading import LanguageModel
 from taskpoint.progress import Progress
 from taskpoint.prompts.template import template as template_of
+from taskpoint.results.atomic import write_whole
 from taskpoint.settings import place, shown
 from taskpoint.tasks.base import Item, Task
 from taskpoint.training.adapters import AdapterSettings, adapted, check_free_of_adapters, save_adapter
 
 if TYPE_CHECKING:
     import pandas as pd
+    from peft import PeftModel
 
 # Cuts that are healed when none are named.
 _CUTS = 6
@@ -117,6 +120,11 @@ class Part:
         return f"{self.kind} r={self.cut} seed={self.seed}" if self.kind == HEALED else f"{self.kind} seed={self.seed}"
 
     @property
+    def adapter(self) -> str:
+        """What the folder of its adapter is called: the first repetition has the short name."""
+        return f"r={self.cut}" if self.seed == 0 else f"r={self.cut}-seed={self.seed}"
+
+    @property
     def trains(self) -> bool:
         """Whether it has an adapter."""
         return self.kind in (HEALED, BY_HEART)
@@ -190,18 +198,23 @@ class Heal(Work[Part]):
         own = taught if cell.kind == HEALED else by_heart or []
         config, lm = self.config, self._lm
         settings = AdapterSettings(rank=config.rank, alpha=config.alpha, dropout=0.0, seed=cell.seed)
-        chosen = _adapted_layers(config.layers if cell.kind == HEALED else Layers.all, cell.cut, layers)
+        chosen = _adapted_layers(config.layers if cell.kind == HEALED else "all", cell.cut, layers)
         with adapted(lm.model, chosen, settings) as wrapped:
             found = teach(
                 lm, wrapped, self._end, own, cell.cut, config, cell.seed, lambda note: step(f"{_told(cell)}, {note}")
             )
             if cell.kind == HEALED and config.adapters:
-                # The path of a bundled model is one of this machine.
-                wrapped.peft_config["default"].base_model_name_or_path = lm.name
-                save_adapter(wrapped, self.folder / adapter_name(cell.cut, cell.seed))
+                self._keep(wrapped, cell)
             healed = dataclasses.replace(lm, model=cast(PreTrainedModel, wrapped))
             asked = {HEALED: (cell.cut,), UNCUT: (layers,)} if cell.kind == HEALED else {BY_HEART: (layers,)}
             return self._asked(healed, cell, asked, found)
+
+    def _keep(self, wrapped: PeftModel, part: Part) -> None:
+        """Leaves the adapter beside the rows, with the model's name: the path of a bundled one is of this machine."""
+        name, folder = self._lm.name, self.folder / "adapters" / part.adapter
+        wrapped.peft_config["default"].base_model_name_or_path = name
+        save_adapter(wrapped, folder)
+        write_whole(folder / "README.md", card(name, self._task.name, part.cut, self.config).encode())
 
     def _taught(self, seed: int) -> tuple[list[Lesson], list[Lesson] | None]:
         """What adapters of a repetition are taught: the same for all of them."""
@@ -272,22 +285,17 @@ class Heal(Work[Part]):
         )
 
 
-def adapter_name(cut: int, seed: int) -> Path:
-    """Where in a run folder the adapter of a cut is: that of the first repetition has the short name."""
-    return Path("adapters") / (f"r={cut}" if seed == 0 else f"r={cut}-seed={seed}")
-
-
 def _told(part: Part) -> str:
     return f"r = {part.cut}" if part.kind == HEALED else "zero-shot"
 
 
-def _adapted_layers(which: Layers, cut: int, layers: int) -> range:
-    return {Layers.all: range(layers), Layers.below: range(cut), Layers.above: range(cut, layers)}[which]
+def _adapted_layers(which: str, cut: int, layers: int) -> range:
+    return {"all": range(layers), "below": range(cut), "above": range(cut, layers)}[which]
 
 
 def _fitting(config: HealConfig, layers: int) -> tuple[int, ...]:
     """The cuts to heal, ascending: none is N, which cuts nothing, so that there is nothing to heal."""
-    least = 1 if config.layers is Layers.below else 0
+    least = 1 if config.layers == Layers.below else 0
     if config.after == "all":
         return tuple(range(least, layers))
     if config.after is None:
