@@ -33,7 +33,13 @@ def _cut(found: Healed) -> str:
 
 def blocks(view: HealView) -> tuple[Block, ...]:
     """Scores by cut, the controls, how to read them, and the conclusion."""
-    return (_scores(view), _controls(view), *map(_aside, _notes(view)), Sentence(conclusion(view), "headline"))
+    return (
+        _scores(view),
+        _lowest(view),
+        _controls(view),
+        *map(_aside, _notes(view)),
+        Sentence(conclusion(view), "headline"),
+    )
 
 
 def _aside(text: str) -> Sentence:
@@ -71,6 +77,15 @@ def _scores(view: HealView) -> Table:
 
 def _cell(view: HealView, mean: float, low: float, high: float, marked: bool) -> Cell:
     return Cell(score(mean, view.metric), span(low, high, view.metric), marked)
+
+
+def _lowest(view: HealView) -> Table:
+    columns = (Column("of the score"), Column("unhealed"), Column("healed"))
+    rows = [
+        (percent(before.share), *(Cell(str(one.cut), f"{one.low}-{one.high}") for one in (before, after)))
+        for before, after in zip(view.unhealed.others, view.healed.others, strict=True)
+    ]
+    return Table("lowest cut that keeps a share of the score", columns, tuple(rows))
 
 
 def _controls(view: HealView) -> Table:

@@ -16,13 +16,15 @@ class Healed:
 
     Attributes:
         points: score by cut with its interval; the last one is N, where nothing is cut.
-        lowest: the lowest cut that keeps the share of the ceiling.
+        lowest: the lowest cut that keeps the share of the ceiling that was asked for.
+        others: the same for other shares.
         work: share of the uncut prompt's operations that are left under that cut; None where the model's sizes are not
             known.
     """
 
     points: tuple[CurvePoint, ...]
     lowest: LowestCut
+    others: tuple[LowestCut, ...]
     work: float | None
 
     def at(self, cut: int) -> CurvePoint | None:

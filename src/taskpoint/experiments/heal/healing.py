@@ -37,7 +37,7 @@ _CLIP = 1.0
 
 @dataclass(frozen=True)
 class Divergence:
-    """KL(uncut || cut) in nats for each answer token: mean of the first and of the last tenth of the steps."""
+    """KL(uncut || cut) in nats for each answer token: mean over the first and over the last tenth of the steps."""
 
     before: float
     after: float
@@ -89,25 +89,32 @@ def heal(
     optimizer = torch.optim.AdamW(weights, lr=config.lr, weight_decay=0.0, betas=(0.9, schedule.beta2))
     order = _batches(lessons, config.batch, seed)
     found: list[float] = []
-    for step in range(config.steps):
+
+    def measured() -> Float[Tensor, ""]:
         batch = together(lm, end, next(order))
+        with cut_context(wrapped, cut, batch.hidden):
+            loss = divergence(predicted(with_adapter, batch), batch.wanted)
+        found.append(loss.item())
+        if not math.isfinite(found[-1]):
+            raise ModelError(
+                f"the divergence under the cut r = {cut} is {found[-1]} after {len(found) - 1} of {config.steps} steps; "
+                "give a smaller --lr, or load the model with dtype 'float32'"
+            )
+        return loss
+
+    for step in range(config.steps):
         for group in optimizer.param_groups:
             group["lr"] = schedule.rate(step)
         optimizer.zero_grad(set_to_none=True)
-        with torch.enable_grad(), cut_context(wrapped, cut, batch.hidden):
-            loss = divergence(predicted(with_adapter, batch), batch.wanted)
-            found.append(loss.item())
-            if not math.isfinite(found[-1]):
-                raise ModelError(
-                    f"the divergence under the cut r = {cut} is {found[-1]} at step {step + 1} of {config.steps}; give "
-                    "a smaller --lr, or load the model with dtype 'float32'"
-                )
-            loss.backward()
+        with torch.enable_grad():
+            measured().backward()
         torch.nn.utils.clip_grad_norm_(weights, _CLIP)
         optimizer.step()
         told(f"divergence {found[-1]:.3g}")
-    tenth = max(1, config.steps // 10)
-    return Divergence(sum(found[:tenth]) / tenth, sum(found[-tenth:]) / tenth)
+    with torch.no_grad():
+        measured()
+    few = max(1, config.steps // 10)
+    return Divergence(sum(found[:few]) / few, sum(found[-few:]) / few)
 
 
 def _batches(lessons: Sequence[Lesson], size: int, seed: int) -> Iterator[list[Lesson]]:

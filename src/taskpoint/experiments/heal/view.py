@@ -28,6 +28,9 @@ from taskpoint.results.folder import RunFolder
 if TYPE_CHECKING:
     import pandas as pd
 
+SHARES = (0.9, 0.95, 0.98, 0.99, 1.0)
+"""Shares of the score whose lowest cuts a report shows beside that of the share that was asked for."""
+
 
 def view_of(folder: RunFolder) -> HealView:
     """Everything that reports show, from the rows, configuration and library versions of a run.
@@ -53,14 +56,15 @@ def view_of(folder: RunFolder) -> HealView:
     taught = curve_scores(rows, HEALED, settings.shots, cuts)
     # At r = N nothing is cut, and so nothing was healed.
     healed = replace(taught, values=np.concatenate([taught.values, plain.values[-1:]]))
-    below, after = _lowest(range(layers + 1), plain, settings.keep), _lowest((*cuts, layers), healed, settings.keep)
+    work = _work(facts, settings, rows, folder)
+    before = _curve(range(layers + 1), plain, settings.keep, work)
+    after = _curve((*cuts, layers), healed, settings.keep, work)
     uncut = curve_scores(rows, UNCUT, settings.shots, cuts)
     zero = _control(rows, ZERO_SHOT, layers)
     controlled = None if zero is None else np.repeat(zero.values[0], settings.seeds, axis=0)
     heart = _control(rows, BY_HEART, layers)
     told = rows[rows["condition"] == HEALED].groupby("cut")[["divergence_before", "divergence"]].mean()
     point = recognition_point(range(layers + 1), plain.values, controlled, statistic=plain.statistic, num_layers=layers)
-    work = _work(facts, settings, rows, folder)
     return HealView(
         model=facts.model,
         num_layers=layers,
@@ -70,11 +74,11 @@ def view_of(folder: RunFolder) -> HealView:
         shots=settings.shots,
         seeds=settings.seeds,
         items=int(rows["item"].nunique()),
-        unhealed=Healed(curve(range(layers + 1), plain.values, statistic=plain.statistic), below, work(below.cut)),
-        healed=Healed(curve((*cuts, layers), healed.values, statistic=healed.statistic), after, work(after.cut)),
+        unhealed=before,
+        healed=after,
         uncut=curve(cuts, uncut.values, statistic=uncut.statistic),
         divergence={int(cut): (float(a), float(b)) for cut, a, b in told.itertuples()},
-        lower=below.above(after),
+        lower=before.lowest.above(after.lowest),
         zero_shot=None if zero is None else zero.interval(0),
         by_heart=None if heart is None else heart.interval(0),
         recognition=point,
@@ -94,8 +98,13 @@ def write(view: HealView, folder: Path) -> Mapping[str, Path]:
     return {"report": save_page(page_of(view), folder / "report.html"), "figure": figure}
 
 
-def _lowest(cuts: Sequence[int], scores: CurveScores, keep: float) -> LowestCut:
-    return lowest_cut(cuts, scores.values, statistic=scores.statistic, share=keep)
+def _curve(cuts: Sequence[int], scores: CurveScores, keep: float, work: Callable[[int], float | None]) -> Healed:
+    def lowest(share: float) -> LowestCut:
+        return lowest_cut(cuts, scores.values, statistic=scores.statistic, share=share)
+
+    asked = lowest(keep)
+    points = curve(cuts, scores.values, statistic=scores.statistic)
+    return Healed(points, asked, tuple(map(lowest, SHARES)), work(asked.cut))
 
 
 def _control(rows: pd.DataFrame, condition: str, layers: int) -> CurveScores | None:
