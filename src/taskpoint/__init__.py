@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from taskpoint.experiments.ablate.run import ablate as ablate
     from taskpoint.experiments.bench.run import bench as bench
     from taskpoint.experiments.heads.run import heads as heads
+    from taskpoint.experiments.heal.run import heal as heal
     from taskpoint.experiments.locate.run import locate as locate
     from taskpoint.experiments.profile.run import profile as profile
     from taskpoint.models.families import register_family as register_family
@@ -52,6 +53,7 @@ _HOMES = {
     "cut_context": "taskpoint.engine.cut",
     "gated_heads": "taskpoint.engine.gates",
     "heads": "taskpoint.experiments.heads.run",
+    "heal": "taskpoint.experiments.heal.run",
     "load": "taskpoint.models.loading",
     "load_gates": "taskpoint.training.gates_file",
     "load_prompt": "taskpoint.compiled.compile",

@@ -224,8 +224,12 @@ def first_lasting(means: Float[np.ndarray, "R C"], share: float, rounding: float
     """Per row, the index of the first cut from which on all means reach the threshold, less what `rounding` may take."""
     floor, ceiling = means[:, :1], means[:, -1:]
     gain = ceiling - floor
-    reached: Bool[np.ndarray, "R C"] = means >= floor + share * gain - (_ROUNDING_OF_GAIN * np.abs(gain) + rounding)
-    reached[:, -1] = True
+    return first_lasting(means >= floor + share * gain - (_ROUNDING_OF_GAIN * np.abs(gain) + rounding))
+
+
+def first_lasting(reached: Bool[np.ndarray, "R C"]) -> Int[np.ndarray, " R"]:
+    """Per row, the index of the first cut from which on all reach what they should; the last one always does."""
+    reached = np.concatenate([reached[:, :-1], np.ones_like(reached[:, -1:])], axis=1)
     lasting = np.logical_and.accumulate(reached[:, ::-1], axis=1)[:, ::-1]
     first: Int[np.ndarray, " R"] = np.argmax(lasting, axis=1)
     return first

@@ -20,4 +20,5 @@ def model_for(task: str) -> str:
 
 def task_for(model: str | None) -> str:
     """The task to ask a model when none is named: what it learnt, or for a model of the user's the default one's."""
-    return _LEARNT.get(model or DEFAULT, _LEARNT[DEFAULT])[0]
+    known = (model or DEFAULT).partition("+")[0]  # an adapter's folder follows
+    return _LEARNT.get(known, _LEARNT[DEFAULT])[0]

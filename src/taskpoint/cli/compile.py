@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from taskpoint.cli.options import DeviceOption, console, path_option
+from taskpoint.cli.options import AdapterOption, DeviceOption, console, path_option
 from taskpoint.errors import SettingError
 
 verbs = typer.Typer()
@@ -51,6 +51,7 @@ def compile_(
     ] = None,
     device: DeviceOption = None,
     revision: Annotated[str | None, typer.Option(help="Revision of a hub model. (default: that of --from)")] = None,
+    adapter: AdapterOption = None,
 ) -> None:
     """Read a prompt's context once and keep it, for `taskpoint generate`."""
     if (after is None) == (from_run is None):
@@ -58,6 +59,8 @@ def compile_(
             "compile needs one of --after LAYER and --from RUN_DIR; `taskpoint locate` finds the layer, and its run "
             "folder can be given to --from"
         )
+    if from_run is not None and adapter is not None:
+        raise SettingError("--adapter belongs to --after LAYER; a run that is given to --from knows its own adapter")
     if from_run is None and task is None:
         raise SettingError("compile --after LAYER needs --task; `taskpoint tasks` lists them")
     from taskpoint.asking.condition import Condition
@@ -80,7 +83,7 @@ def compile_(
         given = {"hide": found.condition.hide, "instruction": found.condition.instruction, "shots": found.shots}
     else:
         asked = task_of(str(task), instruction=task_instruction)
-    lm = load(model or model_for(str(task)), dtype=dtype, device=device, revision=revision)
+    lm = load(model or model_for(str(task)), dtype=dtype, device=device, revision=revision, adapter=adapter)
     with warnings.catch_warnings(record=True) as told:
         prompt = compile_prompt(lm, asked, seed=seed, after=after, template=template, **given)
     for warning in told:
@@ -109,6 +112,9 @@ def generate(
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer.")] = 50,
     batch_size: Annotated[int, typer.Option(help="Queries answered, and written, at once.")] = 64,
     device: DeviceOption = None,
+    adapter: Annotated[
+        str | None, typer.Option(help="Where its adapter of peft is now, if it has one. (default: where it was)")
+    ] = None,
 ) -> None:
     """Answer queries with a compiled prompt: a file of them, or one."""
     if (queries is None) == (not query):
@@ -118,7 +124,7 @@ def generate(
     from taskpoint.compiled.answer_file import generate_file
     from taskpoint.compiled.compile import opened
     from taskpoint.compiled.file import read_compiled
-    from taskpoint.models.loading import load
+    from taskpoint.models.loading import load, without_adapter
     from taskpoint.report.progress import progress
 
     # Read whole, checksum and all, before what it says decides which model is loaded.
@@ -126,7 +132,8 @@ def generate(
     origin = found.origin
     dtype = str(origin.fingerprint.get("dtype", "auto"))
     revision = origin.revision if model is None else None
-    lm = load(model or origin.model, dtype=dtype, device=device, revision=revision)
+    there = origin.model if adapter is None else without_adapter(origin.model)
+    lm = load(model or there, dtype=dtype, device=device, revision=revision, adapter=adapter)
     loaded = opened(found, repr(str(prompt)), lm)
     if queries is None:
         for answer in loaded.generate(query or [], max_new_tokens, batch_size):

@@ -29,6 +29,7 @@ OutOption = Annotated[
     Path | None,
     path_option("--out", help="Folder to write to, or to continue. (default: runs/...)"),
 ]
+AdapterOption = Annotated[str | None, typer.Option(help=settings_of(ModelOptions)["adapter"].help)]
 DeviceOption = Annotated[str | None, typer.Option(help=settings_of(ModelOptions)["device"].help)]
 
 

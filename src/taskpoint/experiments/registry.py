@@ -59,6 +59,11 @@ _ROWS = (
         "taskpoint.experiments.bench",
     ),
     Experiment(
+        "heal",
+        "Teach adapters under a cut what the uncut model says; how far down can the cut then go?",
+        "taskpoint.experiments.heal",
+    ),
+    Experiment(
         "heads",
         "Find attention heads that a task does not need.",
         "taskpoint.experiments.heads",

@@ -31,13 +31,14 @@ class ModelOptions(SubjectOptions):
     dtype: str | None = setting(None, "float32, bfloat16 or float16. (default: the model's)", unchecked)
     device: str | None = setting(None, "Device, such as cpu or cuda:0. (default: cpu)", unchecked)
     revision: str | None = setting(None, "Revision of a hub model.", unchecked)
+    adapter: str | None = setting(None, "Folder of an adapter of peft, such as heal leaves.", unchecked)
 
     def load_model(self, default: str | None = None) -> LanguageModel:
         """The model, or the default one; errors as `taskpoint.load`."""
         from taskpoint.models.loading import load
 
         name = default if self.model is None else self.model
-        return load(name, dtype=self.dtype, device=self.device, revision=self.revision)
+        return load(name, dtype=self.dtype, device=self.device, revision=self.revision, adapter=self.adapter)
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,12 @@ from taskpoint.errors import ModelError, SettingError
 from taskpoint.models.anatomy import anatomy, max_positions
 from taskpoint.models.bundled import DEFAULT, bundled_models
 from taskpoint.models.device import usable_device
+from taskpoint.models.files.adapter import with_adapter
 from taskpoint.models.files.quiet import without_bars
 from taskpoint.models.files.reading import bundled_names, read_config, reading, unknown_model
 from taskpoint.models.files.tokenizer import read_tokenizer
 from taskpoint.models.kinds import attends_both_ways, auto_class_for, class_for, family_of, other_head
-from taskpoint.settings import shown
+from taskpoint.settings import place, shown
 
 MOST_LAYERS = 10_000
 """The deepest published decoders have some hundred layers; tens of thousands take minutes to make, however small."""
@@ -42,7 +43,8 @@ class LanguageModel:
     """A decoder in evaluation mode, its tokenizer, which knows character offsets, and where they come from.
 
     Attributes:
-        name: The bundled name, folder or hub id that it was loaded by.
+        name: The bundled name, folder or hub id that it was loaded by; with an adapter `NAME+FOLDER`, which loads it
+            again.
         revision: The commit of a hub model, or the revision that was asked for; None for folders.
     """
 
@@ -68,6 +70,7 @@ def load(
     dtype: str | torch.dtype | None = None,
     device: str | torch.device | None = None,
     revision: str | None = None,
+    adapter: str | os.PathLike[str] | None = None,
     **from_pretrained: Any,
 ) -> LanguageModel:
     """Loads a model.
@@ -79,18 +82,20 @@ def load(
         dtype: Such as `"bfloat16"`; None for the one that its config names.
         device: Such as `"cuda"`; None for the CPU, or for what `device_map` says.
         revision: Branch, tag or commit of a hub model.
+        adapter: Folder of an adapter of peft, such as `taskpoint heal` leaves; it is not merged into the weights.
         from_pretrained: More arguments of `AutoModelForCausalLM.from_pretrained`, such as `device_map`,
             `quantization_config`, `attn_implementation`, `trust_remote_code`.
 
     Raises:
         UnknownNameError: A name that is neither bundled, nor a folder, nor on the hub.
-        ModelError: A folder without a model, one that writes no text, damaged files, or a hub that cannot be reached.
+        ModelError: A folder without a model, one that writes no text, damaged files, a hub that cannot be reached, or
+            an adapter that is none or of another model.
         TokenizerError: No tokenizer, or one that knows no character offsets.
         SettingError: An unknown dtype or device, both `device` and `device_map`, or the revision of a folder.
     """
     kind = _dtype(dtype)
     place = _device(device, from_pretrained)
-    asked = DEFAULT if name is None else _named(name)
+    asked, wanted = _parted(DEFAULT if name is None else _named(name), adapter)
     source, is_folder = _source(asked)
     if revision is not None and (is_folder or not isinstance(revision, str) or not revision.strip()):
         mend = "only models of the hub have revisions: leave it out" if is_folder else "expected a branch or a commit"
@@ -111,9 +116,26 @@ def load(
         model = reading(asked, revision, lambda: _complete(asked, source, auto, built))
     if place is not None:
         model = model.to(place)
+    if wanted is not None:
+        model = with_adapter(model, asked, wanted)
     model.eval()
     commit = None if is_folder else getattr(config, "_commit_hash", None) or revision
-    return LanguageModel(model, tokenizer, asked, commit)
+    return LanguageModel(model, tokenizer, asked if wanted is None else f"{asked}+{wanted}", commit)
+
+
+def without_adapter(name: str) -> str:
+    """The model of a name that may hold the folder of an adapter: `MODEL+FOLDER`."""
+    return _parted(name, None)[0]
+
+
+def _parted(name: str, adapter: str | os.PathLike[str] | None) -> tuple[str, str | None]:
+    """The model and the folder of its adapter, which the name may hold: `MODEL+FOLDER`."""
+    if "+" in name and not os.path.isdir(os.path.expanduser(name)):
+        name, _, inside = name.partition("+")
+        if adapter is not None:
+            raise SettingError(f"adapter is {shown(str(adapter))}, but the name {name}+{inside} has one already")
+        return name, str(place("adapter", inside))
+    return name, None if adapter is None else str(place("adapter", adapter))
 
 
 def _named(name: Any) -> str:
@@ -165,7 +187,7 @@ def _source(name: str) -> tuple[str, bool]:
 def _instead_of_model(folder: Path) -> str:
     """What is found in a folder without a config.json."""
     if (folder / "adapter_config.json").is_file():
-        return "holds an adapter of peft alone, no model (merge the two with merge_and_unload)"
+        return "holds an adapter of peft alone, no model (give the model, and this folder as its adapter)"
     if (folder / "model_index.json").is_file():
         return "holds a pipeline of diffusers (model_index.json)"
     return "has no config.json"

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from taskpoint.errors import TokenizerError
+from taskpoint.models.library import base_of
 
 _SAMPLES = 1024
 # Steps by the golden ratio fall evenly into any interval, also one of rows or columns (Weyl's equidistribution).
@@ -31,6 +32,12 @@ _INCIDENTAL = frozenset(
     | {"bos_token_id", "eos_token_id", "pad_token_id"}
 )
 
+# The same of the config of an adapter.
+_INCIDENTAL_OF_ADAPTERS = frozenset(
+    {"auto_mapping", "base_model_name_or_path", "inference_mode", "init_lora_weights", "lora_dropout", "peft_version"}
+    | {"revision", "runtime_config", "task_type"}
+)
+
 
 @dataclass(frozen=True)
 class ModelFingerprint:
@@ -38,17 +45,20 @@ class ModelFingerprint:
 
     Attributes:
         config: the entries of its config that decide what it computes, as JSON values.
-        weights: for every tensor of its state the SHA-256 (16 digits) of type, shape and sampled numbers.
+        weights: for every tensor of its state the SHA-256 (16 digits) of type, shape and sampled numbers; those of
+            adapters are among them.
+        adapters: by name: the entries of the config of an adapter of peft that decide what it computes.
     """
 
     family: str
     dtype: str
     config: Mapping[str, object]
     weights: Mapping[str, str]
+    adapters: Mapping[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, object]:
-        """The same as JSON values; `ModelFingerprint(**values)` reads them back."""
-        return asdict(self)
+        """The same as JSON values, no adapters left out; `ModelFingerprint(**values)` reads them back."""
+        return {name: value for name, value in asdict(self).items() if value or name != "adapters"}
 
     def difference(self, other: ModelFingerprint) -> str | None:
         """How another model differs from this one, in words; None where nothing tells them apart.
@@ -62,23 +72,37 @@ class ModelFingerprint:
                 return f"its {name} is {_short(other.config[name])}, not {_short(self.config[name])}"
         if self.dtype != other.dtype:
             return f"it is loaded in {other.dtype}, not in {self.dtype}"
+        if self.adapters.keys() != other.adapters.keys():
+            here, there = (_named(each.adapters) for each in (other, self))
+            return f"it has {here}, not {there}"
+        for name, own in self.adapters.items():
+            for entry in sorted(own.keys() & other.adapters[name].keys()):
+                if own[entry] != other.adapters[name][entry]:
+                    now, then = _short(other.adapters[name][entry]), _short(own[entry])
+                    return f"{entry} of its adapter {name!r} is {now}, not {then}"
         names = sorted(self.weights.keys() | other.weights.keys())
         changed = [name for name in names if self.weights.get(name) != other.weights.get(name)]
         if changed:
-            return f"{len(changed)} of its {len(names)} weights differ, such as {changed[0]}: a fine-tuned copy?"
+            kind = "another adapter" if ".lora_" in changed[0] else "a fine-tuned copy"
+            return f"{len(changed)} of its {len(names)} weights differ, such as {changed[0]}: {kind}?"
         return None
 
 
 def model_fingerprint(model: nn.Module) -> ModelFingerprint:
-    """The fingerprint of a transformers model; weights that are offloaded are read in for it, module by module."""
-    whole: Any = model
+    """The fingerprint of a transformers model, the same of one that peft wraps and of the one inside.
+
+    Weights that are offloaded are read in for it, module by module.
+    """
+    whole: Any = base_of(model)
     config = whole.config.get_text_config()
     plain: dict[str, object] = json.loads(json.dumps(config.to_dict(), default=str, sort_keys=True))
+    adapters: Any = getattr(whole, "peft_config", None) or {}
     return ModelFingerprint(
         family=str(config.model_type),
         dtype=str(whole.dtype).removeprefix("torch."),
         config={name: value for name, value in plain.items() if name not in _INCIDENTAL},
-        weights={name: _digest(tensor) for name, tensor in _state(model)},
+        weights={name: _digest(tensor) for name, tensor in _state(whole)},
+        adapters={name: _plain(config) for name, config in adapters.items()},
     )
 
 
@@ -93,6 +117,21 @@ def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
     said = {key: value for key, value in json.loads(backend.to_str()).items() if key not in ("padding", "truncation")}
     said["chat_template"] = getattr(tokenizer, "chat_template", None)
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _named(adapters: Iterable[str]) -> str:
+    names = ", ".join(map(repr, adapters))
+    return f"the adapter {names}" if names else "no adapter of peft"
+
+
+def _plain(config: Any) -> dict[str, object]:
+    """The config of an adapter as JSON values."""
+
+    def listed(value: object) -> object:
+        return sorted(value) if isinstance(value, set) else str(value)
+
+    plain: dict[str, object] = json.loads(json.dumps(config.to_dict(), default=listed))
+    return {name: value for name, value in plain.items() if name not in _INCIDENTAL_OF_ADAPTERS}
 
 
 def _state(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
