@@ -211,11 +211,12 @@ def test_languages_of_a_direction_that_the_detector_cannot_tell_are_not_judged(t
     place = write_folder(tmp_path / "x", codes=codes)
     asked = {
         direction: flores(place, direction).asked_language(flores(place, direction).items(1)[0])
-        for direction in ("eng-zho_Hans", "zho_Hans-zho_Hant", "eng-fur", "fur-eng")
+        for direction in ("eng-zho_Hans", "zho_Hans-zho_Hant", "zho_Hant-zho_Hans", "eng-fur", "fur-eng")
     }
     assert asked == {
         "eng-zho_Hans": "Chinese (Simplified)",
         "zho_Hans-zho_Hant": None,
+        "zho_Hant-zho_Hans": None,
         "eng-fur": None,
         "fur-eng": "English",
     }

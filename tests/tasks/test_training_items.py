@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from taskpoint.tasks.lexicon import lexicon
 from taskpoint.tasks.mapping import MappingTask, Subtask
 from taskpoint.tasks.own import OwnTask
 from taskpoint.tasks.scores.same_text import input_key
-from taskpoint.tasks.tatoeba import Corpus, tatoeba
+from taskpoint.tasks.tatoeba import corpora, tatoeba
 from taskpoint.tasks.translation import sentence_key
 
 
@@ -75,12 +76,15 @@ def test_prompts_of_a_file_without_an_answer_are_not_trained_on(tmp_path: Path) 
     assert [item.input for item in task.training(None, task.items(1))] == ["c"]
 
 
-def test_tatoeba_trains_on_its_training_part(real_corpora: tuple[Corpus, ...]) -> None:
-    task = tatoeba(real_corpora, "eng-fra,fra-eng")
-    found = task.training(60, task.items())
-    assert [item.task for item in found[:4]] == ["eng-fra", "fra-eng", "eng-fra", "fra-eng"]
-    trained = {pair for corpus in real_corpora if corpus.language == "fra" for pair in corpus.train}
-    for item in found:
-        for answer in item.answers:
-            assert ((item.input, answer) if item.task == "eng-fra" else (answer, item.input)) in trained
+def test_tatoeba_trains_on_its_training_part(sentence_folder: Callable[..., Path]) -> None:
+    read = corpora(sentence_folder(fra=[(f"Go now {number}.", f"Va {number}.") for number in range(400)]))
+    task = tatoeba(read, "eng-fra,fra-eng")
+    [french] = [corpus for corpus in read if corpus.language == "fra"]
+    found = task.training(None, task.items())
+    assert [item.task for item in found] == ["eng-fra", "fra-eng"] * len(french.train)
+    for name, pairs in (("eng-fra", french.train), ("fra-eng", [pair[::-1] for pair in french.train])):
+        order = [(item.input, *item.answers) for item in found if item.task == name]
+        assert set(order) == set(pairs)
+        assert order != list(pairs)
     assert task.training(20, task.items(3)) == found[:20]
+    assert task.content(found[0], 2, 0).query == found[0].input
