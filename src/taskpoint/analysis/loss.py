@@ -1,4 +1,4 @@
-"""What a cut below the recognition point loses, and how much of that a prompt without the hidden part would not lose."""
+"""What a cut below the recognition point loses, and how much of it a prompt without the hidden part would not."""
 
 from __future__ import annotations
 

@@ -89,10 +89,8 @@ def movement(
     noise of single answers again. In simulations at a level of 5 % it rejected no movement in 0 to 1 of 100 cases; a
     movement of a quarter of a layer an example, from 1 to 9 examples, it found in 93 of 100 (3 seeds, 60 items).
 
-    Args:
-        cuts: 0 and N among them; the same for every number of examples.
-        scores: by number of examples, of the same seeds and items.
-        zero_shot: those of the same seeds and items without examples.
+    The `cuts`, 0 and N among them, are the same for every number of examples; so are seeds and items of `scores` and
+    `zero_shot`. Other arguments as for `recognition_point`.
 
     Raises:
         SettingError: fewer than two numbers of examples, scores of different shapes, or as `recognition_point`.

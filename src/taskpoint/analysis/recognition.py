@@ -221,7 +221,7 @@ def in_order(
 
 
 def first_lasting(means: Float[np.ndarray, "R C"], share: float, rounding: float) -> Int[np.ndarray, " R"]:
-    """Per row, the index of the first cut from which on all means reach the threshold, less what `rounding` may take."""
+    """Per row, the index of the first cut from which on all means reach the threshold, but for `rounding`."""
     floor, ceiling = means[:, :1], means[:, -1:]
     gain = ceiling - floor
     return first_lasting(means >= floor + share * gain - (_ROUNDING_OF_GAIN * np.abs(gain) + rounding))

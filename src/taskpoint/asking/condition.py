@@ -92,14 +92,13 @@ class Condition:
         hidden = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
         if selector.newest_only:
             hidden = "all but the newest token"
-        told = [_PLACES[self.place]] if self.place is not Place.first else []
-        told += [f"wording {self.wording}"] if self.wording else []
-        if Segment.INSTRUCTION in selector.needs:
-            return f"{hidden} hidden" + (f" (instruction {', '.join(told)})" if told else "")
         if not self.instruction:
             return f"{hidden} hidden, no instruction"
-        sight = "instruction" if selector.newest_only else "instruction visible"
-        return f"{hidden} hidden, {', '.join([' '.join([sight, *told[:1]]), *told[1:]]) if told else sight}"
+        place = "" if self.place is Place.first else f" {_PLACES[self.place]}"
+        told = place + (f" in wording {self.wording}" if self.wording else "")
+        if Segment.INSTRUCTION in selector.needs:
+            return f"{hidden} hidden" + (f" (instruction{told})" if told else "")
+        return f"{hidden} hidden, {'instruction' if selector.newest_only else 'instruction visible'}{told}"
 
     @property
     def setting(self) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from taskpoint.experiments.locate.curves import figure_blocks
+from collections.abc import Sequence
+
+from taskpoint.experiments.locate.curves import figure_blocks, groups
 from taskpoint.experiments.locate.findings import ConditionView, LocateView, MovementView
 from taskpoint.experiments.locate.wording import conclusion, gap_sentence, movement_sentence, part_word, point_words
 from taskpoint.report.blocks import Block, Cell, Column, Report, Sentence, Table
@@ -25,22 +27,29 @@ def blocks(view: LocateView) -> tuple[Block, ...]:
     gap = gap_sentence(view, view.conditions[0])
     told = (Sentence(gap),) if gap else ()
     return (
-        *(_scores(view), *_parts(view), _controls(view), *_gap(view), *moved, *told),
+        *(*_scores(view), *_parts(view), _controls(view), *_gap(view), *moved, *told),
         Sentence(conclusion(view), "headline"),
     )
 
 
-def _scores(view: LocateView) -> Table:
+def _scores(view: LocateView) -> tuple[Table, ...]:
+    """One table, or one for each row of the figure where it has several."""
+    return tuple(
+        _scores_of(view, [view.conditions[index] for index in group.members], group.title) for group in groups(view)
+    )
+
+
+def _scores_of(view: LocateView, conditions: Sequence[ConditionView], title: str) -> Table:
     columns = [Column("cut")]
     languages = len(view.conditions) <= _WITH_LANGUAGE
-    for condition in view.conditions:
+    for condition in conditions:
         columns.append(Column(condition.label, folds=True, most=22))
         if languages and condition.language is not None:
             columns.append(Column("in asked language", most=11))
     rows: list[tuple[str | Cell, ...]] = []
     for cut in view.cuts:
         cells: list[str | Cell] = [str(cut)]
-        for condition in view.conditions:
+        for condition in conditions:
             asked = condition.language if languages else None
             if cut not in condition.cuts:
                 cells += [""] * (1 if asked is None else 2)
@@ -52,7 +61,7 @@ def _scores(view: LocateView) -> Table:
                 cells.append(percent(asked[place]))
         rows.append(tuple(cells))
     return Table(
-        f"{view.metric} by cut (layers that still see the hidden tokens)",
+        f"{view.metric} by cut (layers that still see the hidden tokens)" + (f": {title}" if title else ""),
         tuple(columns),
         tuple(rows),
         mark="marks the recognition point; the numbers beside a score are its interval",

@@ -5,9 +5,9 @@ interval. The lower axis is the cut r, the upper one theirs, x = r + 1. A strip 
 condition's recognition point lies, with its interval. Where the task asks for a language, a row between the two shows
 the share of the answers that are in it.
 
-More conditions than one row of panels can show apart have rows by what they have in common. Several numbers of examples
-(their experiment 3) are steps of one colour scale, with a row for each condition. A suite of few sub-tasks, such as both
-directions of a pair of languages, has a column for each.
+More conditions than one row of panels can show apart have rows by what they have in common. Several numbers of
+examples (their experiment 3) are steps of one colour scale, with a row for each condition. A suite of few sub-tasks,
+such as both directions of a pair of languages, has a column for each.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _LONGEST = 80  # characters of a label that fit the width of the figure
 
 
 @dataclass(frozen=True)
-class _Group:
+class Group:
     """Conditions in one row of panels.
 
     Attributes:
@@ -48,22 +48,22 @@ class _Group:
 def figure_blocks(view: LocateView) -> tuple[Curves]:
     """Score against the cut, one line per condition; 6.4 inches wide, the text width of most one-column papers."""
     numbers = _numbers(view)
-    groups = _groups(view)
+    rows = groups(view)
     heads = _heads(view)
     wide = max(1, len(heads))
-    labels = _labels(view, numbers, len(groups) > 1, heads)
+    labels = _labels(view, numbers, len(rows) > 1, heads)
     columns = 2 if all(len(label) <= _LONGEST // 2 for label in labels.values()) else 1
     spoken = any(condition.language is not None for condition in view.conditions)
     shots = any(condition.point.zero_shot is not None for condition in view.conditions)
     level = percent(view.conditions[0].point.level)
     margin = 0.03 * view.num_layers
-    strips = tuple(_points(view, numbers, groups, column) for column in range(wide))
-    language = len(groups) == 1 and spoken
+    strips = tuple(_points(view, numbers, rows, column) for column in range(wide))
+    language = len(rows) == 1 and spoken
     entries = len(set(labels.values())) + 4
     curves = Curves(
         title=f"{view.model} on {view.task}",
         rows=(
-            *(_score_row(view, group, labels, numbers, heads) for group in groups),
+            *(_score_row(view, group, labels, numbers, heads) for group in rows),
             *((_language_row(view, numbers, heads),) if language else ()),
         ),
         x_label=f"cut r: layers below r see the hidden tokens, layers r to {view.num_layers - 1} do not",
@@ -82,7 +82,7 @@ def figure_blocks(view: LocateView) -> tuple[Curves]:
         ),
         key_columns=columns,
         width=6.4 if wide < 3 else 2.6 * wide,
-        around=0.95 + (0.2 if language else 0.0) + 0.19 * -(-entries // columns) + 0.25 * (len(groups) - 1),
+        around=0.95 + (0.2 if language else 0.0) + 0.19 * -(-entries // columns) + 0.25 * (len(rows) - 1),
     )
     return (curves,)
 
@@ -110,7 +110,7 @@ def _bare(condition: ConditionView) -> str:
     return condition.label.removesuffix(f", {condition.shots}-shot")
 
 
-def _groups(view: LocateView) -> list[_Group]:
+def groups(view: LocateView) -> list[Group]:
     """Rows of panels: one, or conditions by what they have in common."""
     if _numbers(view):
         titles = [_bare(it) for it in view.conditions]
@@ -119,13 +119,13 @@ def _groups(view: LocateView) -> list[_Group]:
     else:
         titles = [""] * len(view.conditions)
     found = [
-        _Group(title, tuple(index for index, each in enumerate(titles) if each == title))
+        Group(title, tuple(index for index, each in enumerate(titles) if each == title))
         for title in dict.fromkeys(titles)
     ]
     if len(found) == 1:
-        return [_Group("", found[0].members)]
+        return [Group("", found[0].members)]
     return [
-        _Group(group.title, group.members[start : start + _MOST_CURVES])
+        Group(group.title, group.members[start : start + _MOST_CURVES])
         for group in found
         for start in range(0, len(group.members), _MOST_CURVES)
     ]
@@ -169,7 +169,7 @@ def _levels(drawn: Sequence[ConditionView | PartView]) -> tuple[Level, ...]:
 
 
 def _score_row(
-    view: LocateView, group: _Group, labels: dict[int, str], numbers: Sequence[int], heads: Sequence[str]
+    view: LocateView, group: Group, labels: dict[int, str], numbers: Sequence[int], heads: Sequence[str]
 ) -> Row:
     panels, levels = [], []
     for column in range(max(1, len(heads))):
@@ -194,14 +194,14 @@ def _score_row(
     said = group.title
     if said and numbers and not heads:
         said += ": point " + ", ".join(point_words(view.conditions[index]) for index in group.members)
-    small = len(_groups(view)) > 1
+    small = len(groups(view)) > 1
     return Row(
         panels=tuple(panels),
         label=f"{said}\n{view.metric}" if said and heads else view.metric,
         title="" if heads else said,
         levels=() if heads else levels[0],
         levels_by_panel=tuple(levels) if heads else (),
-        from_zero=view.metric in OF_HUNDRED,  # as the paper draws it
+        from_zero=small or view.metric in OF_HUNDRED,  # as the paper draws it; rows are compared
         height=1.9 if small else 2.9,
     )
 
@@ -220,7 +220,7 @@ def _language_row(view: LocateView, numbers: Sequence[int], heads: Sequence[str]
     return Row(tuple(panels), "" if not heads else title, "" if heads else title, unit="share", height=1.1)
 
 
-def _points(view: LocateView, numbers: Sequence[int], groups: Sequence[_Group], column: int) -> Strip:
+def _points(view: LocateView, numbers: Sequence[int], groups: Sequence[Group], column: int) -> Strip:
     points = []
     heads = _heads(view)
     for index in (index for group in groups for index in group.members):

@@ -173,11 +173,13 @@ class ConditionView:
     def gap(self) -> tuple[float | None, ...]:
         """By cut below the point, the share of the loss that zero-shot would not have (`analysis.loss`).
 
-        None from the point on (below N where there is none), where nothing is lost, and without a zero-shot control.
+        None from the point on (below N where there is none), where nothing is lost, without a zero-shot control, and
+        where that lacks more or less than what is hidden.
         """
         zero, end = self.point.zero_shot, self.cuts[-1] if self.point.layer is None else self.point.layer
+        alike = self.hide in ("examples", "instruction,examples")
         return tuple(
-            None if zero is None or cut >= end else gap_share(score, self.point.ceiling, zero)
+            None if zero is None or not alike or cut >= end else gap_share(score, self.point.ceiling, zero)
             for cut, score in zip(self.cuts, self.mean, strict=True)
         )
 

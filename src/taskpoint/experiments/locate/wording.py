@@ -54,7 +54,7 @@ def sentence(view: LocateView, condition: ConditionView) -> str:
 
 
 def gap_sentence(view: LocateView, condition: ConditionView) -> str | None:
-    """How much of what a cut at r = 0 loses is the price of the gap in the positions; None where nothing can be said."""
+    """How much of what r = 0 loses is the price of the gap in the positions; None where that cannot be said."""
     share, zero = condition.gap[0], condition.point.zero_shot
     if share is None or zero is None or condition.cuts[0]:
         return None
@@ -62,10 +62,12 @@ def gap_sentence(view: LocateView, condition: ConditionView) -> str | None:
     loss = score(ceiling - floor, view.metric)
     held = f"At r = 0 {view.metric} is {score(floor, view.metric)}, {loss} below the ceiling"
     if share == 0:
-        return f"{held}; a prompt without what is hidden loses as much, so the gap in the positions costs nothing."
+        return (
+            f"{held}; a prompt without what is hidden loses as much or more, so the gap in the positions costs nothing."
+        )
     return (
-        f"{held}; a prompt without what is hidden has {score(zero, view.metric)}. So {percent(share)} of the loss is the "
-        "price of the gap that the hidden tokens leave in the positions."
+        f"{held}; a prompt without what is hidden has {score(zero, view.metric)}. So {percent(share)} of the loss is "
+        "the price of the gap that the hidden tokens leave in the positions."
     )
 
 

@@ -13,9 +13,18 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from taskpoint.experiments.locate.curves import looks
 from taskpoint.experiments.locate.findings import ConditionView, LocateView
 from taskpoint.experiments.locate.page.payload import payload
-from taskpoint.experiments.locate.wording import conclusion, hidden_words, part_word, point_words, sentence
+from taskpoint.experiments.locate.wording import (
+    conclusion,
+    gap_sentence,
+    hidden_words,
+    movement_sentence,
+    part_word,
+    point_words,
+    sentence,
+)
 from taskpoint.report.html import HOUSE, environment, joined, whole_pairs
 from taskpoint.report.numbers import percent, score, span
 from taskpoint.report.palette import style
@@ -23,8 +32,8 @@ from taskpoint.results.atomic import save_whole
 from taskpoint.settings import place
 
 _FOLDER = Path(__file__).parent / "templates"
-_SCRIPTS = ("core.js", "plot.js", "curve.js", "languages.js", "answers.js")
-_STYLES = ("locate.css", "answers.css", "languages.css")
+_SCRIPTS = ("core.js", "plot.js", "curve.js", "languages.js", "answers.js", "texts.js")
+_STYLES = ("locate.css", "answers.css", "languages.css", "texts.css")
 _TAGS = 5  # colours of languages: the styles but the last, whose grey would look like "unclear"
 
 
@@ -51,6 +60,7 @@ class _Panel:
     words: str
     point: str
     sentence: str
+    gap: str | None
     whiskers: tuple[_Whisker, ...]
     part_word: str
 
@@ -89,14 +99,15 @@ def _panels(view: LocateView) -> tuple[_Panel, ...]:
         _Panel(
             index=index,
             view=condition,
-            marker=style(index).marker,
+            marker=look.marker,
             words=hidden_words(condition),
             point=point_words(condition),
             sentence=sentence(view, condition),
+            gap=gap_sentence(view, condition),
             whiskers=_whiskers(view, condition),
             part_word=part_word(condition),
         )
-        for index, condition in enumerate(view.conditions)
+        for index, (look, condition) in enumerate(zip(looks(view), view.conditions, strict=True))
     )
 
 
@@ -122,7 +133,8 @@ def page(view: LocateView) -> str:
         panels=_panels(view),
         languages=any(condition.language is not None for condition in view.conditions),
         tongues=any(answer.languages is not None for answer in view.answers),
-        colours=[style(index) for index in range(len(view.conditions))],
+        colours=looks(view),
+        movements=[(moved, movement_sentence(view, moved)) for moved in view.movements],
         tags=[style(index) for index in range(_TAGS)],
         data=Markup(payload(view)),
         css=joined(HOUSE / "house.css", *(_FOLDER / name for name in _STYLES)),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 
+from taskpoint.experiments.locate.curves import looks
 from taskpoint.experiments.locate.findings import AnswerView, ConditionView, LocateView
 from taskpoint.experiments.locate.page.languages import changes, stories
+from taskpoint.experiments.locate.page.texts import most_changed
 from taskpoint.experiments.locate.wording import hidden_words
-from taskpoint.report.palette import style
 
 # Means are shown with two or three figures; more digits would only make the page heavier.
 _DIGITS = 5
@@ -35,12 +36,12 @@ def _number(value: float) -> int | float:
     return int(value) if value == int(value) else round(value, _DIGITS)
 
 
-def _condition(index: int, condition: ConditionView) -> dict[str, object]:
+def _condition(marker: str, condition: ConditionView) -> dict[str, object]:
     point = condition.point
     return {
         "label": condition.label,
         "hidden": hidden_words(condition),
-        "marker": style(index).marker,
+        "marker": marker,
         "cuts": condition.cuts,
         "mean": _rounded(condition.mean),
         "low": _rounded(condition.low),
@@ -86,9 +87,10 @@ def payload(view: LocateView) -> str:
     data = {
         "layers": view.num_layers,
         "metric": view.metric,
-        "conditions": [_condition(index, condition) for index, condition in enumerate(view.conditions)],
+        "conditions": [_condition(look.marker, each) for look, each in zip(looks(view), view.conditions, strict=True)],
         "answers": [[row(answer) for answer in group] for group in answers],
         "stories": [stories(group) for group in answers],
+        "changed": [most_changed(group) for group in answers],
         "tongues": tongues,
         "texts": texts.all(),
     }
