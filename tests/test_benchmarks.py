@@ -56,6 +56,12 @@ def test_sweeps_equal_masking_cut_by_cut(load, capsys):
     assert figures(printed)["tokens equal to masking, %"] == 100
 
 
+def test_ablating_all_layers_at_once_equals_layer_by_layer(load, capsys):
+    found = figures(run(load("ablate"), f"{TINY} --only shape", capsys))
+    assert found["largest difference"] < 1e-5
+    assert found["tokens equal, %"] == 100
+
+
 def test_compiled_contexts_are_compared_with_every_other_way(load, capsys):
     found = figures(run(load("compiled"), f"{TINY} --queries 3", capsys))
     assert found["tokens compared with `cut_context`, all equal"] == 9

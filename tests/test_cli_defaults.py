@@ -17,6 +17,8 @@ from taskpoint.compiled import answer_file as generate_module
 from taskpoint.compiled import compile as compile_module
 from taskpoint.compiled.prompt import CompiledPrompt
 from taskpoint.experiments import runner
+from taskpoint.experiments.ablate import run as ablate_run
+from taskpoint.experiments.ablate.config import AblateConfig
 from taskpoint.experiments.bench import run as bench_run
 from taskpoint.experiments.bench.config import BenchConfig
 from taskpoint.experiments.bench.fitting import fitted
@@ -71,6 +73,13 @@ def test_locate(monkeypatch: pytest.MonkeyPatch) -> None:
     assert typed.manifest == written.manifest
 
 
+def test_ablate(monkeypatch: pytest.MonkeyPatch) -> None:
+    typed = called(monkeypatch, runner, "run", line(monkeypatch, "ablate")).arguments["work"]
+    written = called(monkeypatch, runner, "run", lambda: tp.ablate(tp.load(), tp.task("lexicon"))).arguments["work"]
+    assert typed.config == written.config == AblateConfig()
+    assert typed.manifest == written.manifest
+
+
 def test_bench(monkeypatch: pytest.MonkeyPatch) -> None:
     typed = called(monkeypatch, runner, "run", line(monkeypatch, "bench")).arguments["work"]
     written = called(monkeypatch, runner, "run", lambda: tp.bench(tp.load())).arguments["work"]
@@ -105,6 +114,30 @@ def test_the_words_of_a_configuration_of_locate_give_it_again(
     monkeypatch: pytest.MonkeyPatch, config: LocateConfig
 ) -> None:
     assert called(monkeypatch, locate_run, "start", line(monkeypatch, "locate", *config.words())).args[1] == config
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        AblateConfig(),
+        AblateConfig.of(
+            shots=(1, 3),
+            seeds=2,
+            items=7,
+            template="arrow",
+            instruction=True,
+            critical=0.1,
+            batch_size=5,
+            fresh=True,
+            max_new_tokens=4,
+        ),
+        AblateConfig.of(instruction=False),
+    ],
+)
+def test_the_words_of_a_configuration_of_ablate_give_it_again(
+    monkeypatch: pytest.MonkeyPatch, config: AblateConfig
+) -> None:
+    assert called(monkeypatch, ablate_run, "start", line(monkeypatch, "ablate", *config.words())).args[1] == config
 
 
 @pytest.mark.parametrize(

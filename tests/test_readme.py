@@ -31,7 +31,7 @@ NOT_RUN = {
     "make test": "these are its tests",
     "pip install .": "needs a package index; `make` installs the same package, and continuous integration runs that",
     **dict.fromkeys(
-        [f"python benchmarks/{name}.py" for name in ("cut", "sweep", "compiled", "translator", "gpu")],
+        [f"python benchmarks/{name}.py" for name in ("ablate", "cut", "sweep", "compiled", "translator", "gpu")],
         "takes minutes; tests/test_benchmarks.py runs it at small sizes",
     ),
     "python benchmarks/peers.py": "installs other tools",
@@ -41,6 +41,7 @@ NOT_RUN = {
 # Verb -> options that stand before those of the line, so that they count only where the line leaves them out.
 SMALL = {
     "locate": "--items 2 --seeds 1",
+    "ablate": "--items 2 --seeds 1",
     "bench": "--rounds 1 --new 1 --query 4 --context 8 --batch 1 --cuts N/2",
     "reproduce": "--items 2 --seeds 1 --run llama-3.1-8b-no-instruction",
 }
@@ -60,11 +61,12 @@ MADE_BY = {
     "runs/demo": "make demo",
     "--prompt fr.safetensors": "taskpoint compile --task lexicon:english-french --after 9 --out fr.safetensors",
     "runs/bench-...": "taskpoint bench --out runs/bench-...",
+    "runs/ablate-...": "taskpoint ablate --out runs/ablate-...",
 }
 
 # All that stands on stderr while all goes well: how far a run is; and how far the library has read a model that is not
 # bundled, which may take minutes (models/quiet.py).
-OURS = re.compile(r"((locate|bench|compile|generate|reproduce [\w.-]+): \d+ of \d+.*\s*)*")
+OURS = re.compile(r"(([a-z]+( [\w.-]+)?): \d+ of \d+.*\s*)*")
 LOADING = re.compile(r"\s*(Loading weights: .*\s*)*")
 # What a library might say on stdout.
 NOTICE = re.compile(r"warn|deprecat|\[transformers\]|traceback", re.IGNORECASE)

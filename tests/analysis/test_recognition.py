@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from taskpoint.analysis.intervals import interval
-from taskpoint.analysis.recognition import RecognitionPoint, curve, first_lasting, recognition_point
+from taskpoint.analysis.recognition import RecognitionPoint, curve, first_holding, recognition_point
 from taskpoint.errors import SettingError
 
 whole = st.integers(-40, 40).map(float)
@@ -165,7 +165,7 @@ def test_the_interval_holds_the_point_where_hardly_a_replicate_has_it():
 
 
 def test_a_replicate_whose_ceiling_is_below_its_floor_has_its_point_at_the_last_cut():
-    assert first_lasting(np.array([[0.5, 0.1, 0.4], [0.0, 0.1, 0.4]]), 0.95, 0.0).tolist() == [2, 2]
+    assert first_holding(np.array([[0.5, 0.1, 0.4], [0.0, 0.1, 0.4]]), 0.95, 0.0).tolist() == [2, 2]
 
 
 def test_the_interval_narrows_with_more_items():

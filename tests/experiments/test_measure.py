@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import taskpoint as tp
-from taskpoint.asking import measure
+from taskpoint.asking import measure, references
 from taskpoint.asking import same_context as grouping
 from taskpoint.asking.measure import Measure
 from taskpoint.asking.same_context import Group, grouped_by_context
@@ -81,7 +81,7 @@ def test_scoring_in_parts_changes_no_score(lm: LanguageModel, monkeypatch: pytes
     answered = prompts(lm, "lexicon:english-french", 12, answers=True)
     cuts = tuple(range(13))
     whole = Measure(lm, QA, 5).reference(answered, hidden(answered), cuts)
-    monkeypatch.setattr(measure, "_MOST_LOGITS", 1)
+    monkeypatch.setattr(references, "_MOST_LOGITS", 1)
     parts = Measure(lm, QA, 5).reference(answered, hidden(answered), cuts)
     np.testing.assert_allclose(parts.logprob, whole.logprob, atol=1e-3)
     np.testing.assert_array_equal(parts.rank, whole.rank)

@@ -81,7 +81,7 @@ def _last(critical: Bool[np.ndarray, "R N"]) -> Float[np.ndarray, " R"]:
 
 
 def layer_effects(
-    scores: Real[np.ndarray, "N+1 S I *n"],
+    scores: Real[np.ndarray, "variants S I *n"],
     *,
     share: float,
     statistic: Statistic | None = None,

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Real
 from numpy.typing import NDArray
 
 from taskpoint.analysis.intervals import Interval, Mean, Statistic, percentile_interval
-from taskpoint.analysis.recognition import first_lasting, in_order
+from taskpoint.analysis.recognition import first_holding, in_order
 from taskpoint.errors import SettingError
 
 MOST_UNDEFINED = 0.05
@@ -172,7 +172,7 @@ def _points(
     rounding = 1e-12 * float(np.abs(means).max())
     for number in range(numbers):
         curves = means[:, number * count : (number + 1) * count]
-        points.append(cuts[first_lasting(curves, share, rounding)])
+        points.append(cuts[first_holding(curves, share, rounding)])
         defined &= curves[:, -1] > curves[:, 0] + rounding
         if means.shape[1] > numbers * count:
             defined &= curves[:, -1] > means[:, -1] + rounding

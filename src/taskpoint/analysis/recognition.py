@@ -156,8 +156,8 @@ def recognition_point(
     reason = _reason(ceiling, floor, gain_over_floor, zero, gain_over_zero, answers, level, rounding)
     layer = low = high = None
     if reason is None:
-        layer = int(order[first_lasting(means[None, :count], share, rounding)[0]])
-        points = order[first_lasting(replicates[:, :count], share, rounding)]
+        layer = int(order[first_holding(means[None, :count], share, rounding)[0]])
+        points = order[first_holding(replicates[:, :count], share, rounding)]
         low = min(layer, int(np.quantile(points, tail, method="lower")))
         high = max(layer, int(np.quantile(points, head, method="higher")))
     return RecognitionPoint(

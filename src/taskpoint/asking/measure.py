@@ -5,7 +5,7 @@ Shapes: B prompts, T tokens, C cuts, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,6 +16,8 @@ from torch import Tensor
 
 from taskpoint.asking.answer_end import AnswerEnd
 from taskpoint.asking.finite_on_prompts import check_finite_on_prompts
+from taskpoint.asking.references import Part, References
+from taskpoint.asking.references import ReferenceScores as ReferenceScores
 from taskpoint.asking.same_context import Group, grouped_by_context
 from taskpoint.asking.token_device import token_device
 from taskpoint.engine.calls.projections import OutputProjection, output_projections
@@ -36,28 +38,10 @@ from taskpoint.prompts.writing import Template
 # From so many cuts on, one sweep (about two ordinary passes) is cheaper than a pass for each cut.
 _SWEEP_FROM = 3
 
-# Logits held at once while references are scored (512 MiB in float32).
-_MOST_LOGITS = 2**27
-
 # Contexts kept for the next cells; answers and references of one cell ask for the same one.
 _MOST_CONTEXTS = 4
 
 _Mask = Bool[np.ndarray, " _"]
-_Inputs = tuple[Tensor, Tensor, Tensor | None]  # tokens, which are hidden, attention mask
-
-
-@dataclass(frozen=True, eq=False)
-class ReferenceScores:
-    """What the model thinks of the reference answer; C cuts, or layers whose attention is removed and none.
-
-    Attributes:
-        logprob: summed log-probability of its tokens, natural logarithm. [C, B]
-        rank: worst rank of one of its tokens among the vocabulary, where the tokens before it are given; 0 = greedy
-            decoding writes the reference. [C, B]
-    """
-
-    logprob: Float[np.ndarray, "C B"]
-    rank: Int[np.ndarray, "C B"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +58,7 @@ class _Asked:
     lone: Bool[Tensor, "B T"] | None
 
     @property
-    def inputs(self) -> _Inputs:
+    def inputs(self) -> tuple[Tensor, Tensor, Tensor | None]:
         padded = not bool(self.batch.attention_mask.all())
         return self.batch.input_ids, self.batch.hidden, self.batch.attention_mask if padded else None
 
@@ -148,19 +132,24 @@ class Measure:
             ModelError: the model computes NaN or infinity.
         """
         model, sweep = self._lm.model, newest_only or len(cuts) >= _SWEEP_FROM
-
-        def logits(asked: _Asked, last: int) -> Tensor:
-            if sweep:
-                every = sweep_last_logits(model, *asked.inputs, last=last, context=asked.context, lone=asked.lone)
-                return every[list(cuts)]
-            under, (ids, drop, mask) = [], asked.inputs
-            for cut in cuts:
-                with cut_context(model, cut, drop):
-                    under.append(model(ids, **inputs_for(model, mask)).logits[:, -last:])
-            return torch.stack(under)
-
-        asked = self._asked(prompts, hidden, sweep, newest_only)
-        return self._scores(prompts, asked, len(cuts), logits, "under a cut, though not without one")
+        scores = self._references(prompts, len(cuts))
+        for asked in self._asked(prompts, hidden, sweep, newest_only):
+            for part in scores.parts(asked.rows, asked.batch.input_ids):
+                some = asked.part(part.some)
+                if sweep:
+                    every = sweep_last_logits(
+                        model, *some.inputs, last=part.last, context=some.context, lone=some.lone
+                    )
+                    logits = every[list(cuts)]  # [C, B, last, V]
+                else:
+                    under = []
+                    ids, drop, mask = some.inputs
+                    for cut in cuts:
+                        with cut_context(model, cut, drop):
+                            under.append(model(ids, **inputs_for(model, mask)).logits[:, -part.last :])
+                    logits = torch.stack(under)  # [C, B, last, V]
+                self._add(scores, part, logits, "under a cut, though not without one")
+        return scores.found
 
     def answers_without_attention(self, prompts: Sequence[SegmentedPrompt]) -> list[list[str]]:
         """Greedy answers without the attention of each layer in turn, and at last with all of it; [N + 1][B].
@@ -182,15 +171,16 @@ class Measure:
     @torch.inference_mode()
     def reference_without_attention(self, prompts: Sequence[SegmentedPrompt]) -> ReferenceScores:
         """As `reference`, without the attention of each layer in turn, and at last with all of it."""
-
-        def logits(asked: _Asked, last: int) -> Tensor:
-            ids, _, mask = asked.inputs
-            model, removed = self._lm.model, self._projections
-            return ablation_logits(model, ids, mask, last=last, context=asked.context, projections=removed)
-
-        asked = self._asked_ablated(prompts)
-        when = "without the attention of a layer, though not with it"
-        return self._scores(prompts, asked, self._lm.num_layers + 1, logits, when)
+        model, removed = self._lm.model, self._projections
+        scores = self._references(prompts, self._lm.num_layers + 1)
+        for asked in self._asked_ablated(prompts):
+            for part in scores.parts(asked.rows, asked.batch.input_ids):
+                ids, _, mask = asked.part(part.some).inputs
+                logits = ablation_logits(
+                    model, ids, mask, last=part.last, context=asked.context, projections=removed
+                )  # [N + 1, B, last, V]
+                self._add(scores, part, logits, "without the attention of a layer, though not with it")
+        return scores.found
 
     @cached_property
     def _projections(self) -> tuple[OutputProjection, ...]:
@@ -200,32 +190,14 @@ class Measure:
         nothing = [np.zeros(len(prompt), dtype=bool) for prompt in prompts]
         return self._asked(prompts, nothing, share_context=True, removed=self._projections)
 
-    def _scores(
-        self,
-        prompts: Sequence[SegmentedPrompt],
-        batches: Iterable[_Asked],
-        settings: int,
-        logits_of: Callable[[_Asked, int], Float[Tensor, "C B last V"]],
-        when: str,
-    ) -> ReferenceScores:
-        """Scores of what `logits_of` gives for some prompts; `when` says where numbers end if they do."""
-        logprob = np.zeros((settings, len(prompts)))
-        rank = np.zeros((settings, len(prompts)), dtype=np.int64)
-        lengths = torch.tensor([len(prompt) - prompt.prompt_length for prompt in prompts])
-        longest = int(lengths.max()) + 1
-        for asked in batches:
-            ids = asked.batch.input_ids
-            last = min(longest, ids.shape[1])
-            step = max(1, _MOST_LOGITS // (settings * longest * len(self._lm.tokenizer)))
-            for start in range(0, len(asked.rows), step):
-                some = slice(start, start + step)
-                rows = list(asked.rows[some])
-                found = _scored(logits_of(asked.part(some), last), ids[some], lengths[rows])
-                if np.isnan(found.logprob).any():  # one NaN or infinity among the logits makes all of a row's NaN
-                    check_finite_on_prompts(self._lm, [prompts[row] for row in rows])
-                    raise nowhere(self._lm.model, when)
-                logprob[:, rows], rank[:, rows] = found.logprob, found.rank
-        return ReferenceScores(logprob, rank)
+    def _references(self, prompts: Sequence[SegmentedPrompt], settings: int) -> References:
+        return References(prompts, settings, len(self._lm.tokenizer))
+
+    def _add(self, scores: References, part: Part, logits: Float[Tensor, "C B last V"], when: str) -> None:
+        """Adds the scores of some prompts; `when` says under which settings they were computed."""
+        if not scores.add(part, logits):
+            check_finite_on_prompts(self._lm, [scores.prompts[row] for row in part.rows])
+            raise nowhere(self._lm.model, when)
 
     def _asked(
         self,
@@ -262,18 +234,3 @@ class Measure:
         for by_prompt, written in zip(texts, tokens, strict=True):
             for row, text in zip(asked.rows, self._end.texts(written), strict=True):
                 by_prompt[row] = text
-
-
-def _scored(
-    logits: Float[Tensor, "C B last V"], ids: Int[Tensor, "B T"], lengths: Int[Tensor, " B"]
-) -> ReferenceScores:
-    """How likely the last tokens of each prompt are, as many as its answer has."""
-    cuts, _, last, _ = logits.shape
-    scored = logits[:, :, :-1].float().log_softmax(-1)
-    targets = ids[:, -last + 1 :].to(scored.device).expand(cuts, -1, -1)[..., None]
-    chosen = scored.gather(-1, targets)  # [C, B, last - 1, 1]
-    ranks = (scored > chosen).sum(-1)  # [C, B, last - 1]
-    answer = torch.arange(last - 1) >= (last - 1 - lengths)[:, None]  # [B, last - 1]
-    answer = answer.to(scored.device)
-    logprob = chosen[..., 0].masked_fill(~answer, 0).sum(-1)
-    return ReferenceScores(logprob.double().cpu().numpy(), ranks.masked_fill(~answer, 0).amax(-1).cpu().numpy())

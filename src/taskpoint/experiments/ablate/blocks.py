@@ -38,6 +38,8 @@ def named(layers: Sequence[int]) -> str:
 
 def _subject(layers: Sequence[int]) -> tuple[str, str]:
     """The layers as the subject of a sentence, with its verb."""
+    if not layers:
+        return "no layer", "is"
     return (f"layer {layers[0]}", "is") if len(layers) == 1 else (f"layers {named(layers)}", "are")
 
 
@@ -49,30 +51,26 @@ def conclusion(view: AblateView) -> str:
         sentences.append(f"{_critical(view, judged)}; {_redundant(judged)}.")
     for one in view.conditions:
         if one.effects.reason is not None:
-            sentences.append(f"Nothing can be said {_at(one)}: {one.effects.reason}.")
+            sentences.append(f"Nothing can be said at {one.label}: {one.effects.reason}.")
     return " ".join(sentences)
 
 
-def _at(one: AblatedView) -> str:
-    return f"at {one.label}"
-
-
 def _critical(view: AblateView, judged: Sequence[AblatedView]) -> str:
-    first, *others = judged
-    critical = first.effects.layers("critical")
-    subject, verb = _subject(critical) if critical else ("no layer", "is")
-    words = [f"{subject[0].upper()}{subject[1:]} of {view.num_layers} {verb} critical {_at(first)}"]
-    words += [f"{named(one.effects.layers('critical'))} {_at(one)}" for one in others]
+    labels: dict[tuple[int, ...], list[str]] = {}
+    for one in judged:
+        labels.setdefault(one.effects.layers("critical"), []).append(one.label)
+    words = []
+    for number, (critical, where) in enumerate(labels.items()):
+        subject, verb = _subject(critical)
+        said = f"{subject[0].upper()}{subject[1:]} of {view.num_layers} {verb} critical" if not number else subject
+        words.append(f"{said} at {' and '.join(where)}")
     return ", ".join(words)
 
 
 def _redundant(judged: Sequence[AblatedView]) -> str:
     common = set.intersection(*(set(one.effects.layers("redundant")) for one in judged))
-    where = " in all of them" if len(judged) > 1 else ""
-    if not common:
-        return f"no layer is redundant{where}"
     subject, verb = _subject(sorted(common))
-    return f"{subject} {verb} redundant{where}"
+    return f"{subject} {verb} redundant{' each time' if len(judged) > 1 else ''}"
 
 
 def report_of(view: AblateView) -> Report:
@@ -102,9 +100,10 @@ def _scores(view: AblateView) -> Table:
     for layer in range(view.num_layers):
         cells: list[str | Cell] = [str(layer)]
         for one in view.conditions:
-            change, full = one.effects.changes[layer], one.effects.full.mean
-            beside = span(full + change.low, full + change.high, view.metric)
-            cells.append(Cell(score(one.scores[layer], view.metric), beside, one.effects.verdicts[layer] == "critical"))
+            change, critical = one.effects.changes[layer], one.effects.verdicts[layer] == "critical"
+            cells.append(
+                Cell(score(one.scores[layer], view.metric), span(change.low, change.high, view.metric), critical)
+            )
         rows.append(tuple(cells))
     rows.append(("none", *(score(one.effects.full.mean, view.metric) for one in view.conditions)))
     return Table(
@@ -112,7 +111,7 @@ def _scores(view: AblateView) -> Table:
         (Column("layer"), *(Column(one.label, folds=True, most=24) for one in view.conditions)),
         tuple(rows),
         sections=(view.num_layers,),
-        mark="marks critical layers; the numbers beside a score are full score + interval of the difference to it",
+        mark="marks critical layers; beside a score stands the interval of its difference to the full score",
     )
 
 
@@ -171,10 +170,10 @@ def _score_row(view: AblateView) -> Row:
     curves = []
     for index, one in enumerate(view.conditions):
         full, changes = one.effects.full.mean, one.effects.changes
-        critical = one.effects.layers("critical")
+        critical, _ = _subject(one.effects.layers("critical"))
         curves.append(
             Curve(
-                label=one.label if one.effects.reason else f"{one.label}: {named(critical)} critical",
+                label=one.label if one.effects.reason else f"{one.label} ({critical} critical)",
                 style=index,
                 x=tuple(map(float, range(view.num_layers))),
                 y=one.scores,

@@ -79,7 +79,18 @@ def layers_of(view: AblateView) -> LayerValues:
 
 
 def _check_rows(rows: pd.DataFrame, facts: AblateFacts, settings: AblateConfig, path: Path) -> None:
-    """Refuses settings that the rows contradict."""
+    """Refuses settings that the rows contradict: those of folders whose parts do not hold the settings themselves."""
+    import pandas as pd
+
+    said: dict[str, object] = {"model": facts.model, "task": facts.task, "revision": facts.revision}
+    for name, value in (said | {"template": settings.template}).items():
+        told = [None if pd.isna(each) else str(each) for each in rows[name].unique()]
+        other = [each for each in told if each != value]
+        if other:
+            raise damaged(path, f"{name!r} is {value!r}, but the rows are of {other[0]!r}")
+    strange = sorted(set(map(int, rows["shots"].unique())) - set(settings.shots))
+    if strange:
+        raise damaged(path, f"'shots' are {list(settings.shots)}, but some rows are of {strange[0]}")
     for name, least in (("seed", settings.seeds), ("layer", facts.num_layers)):
         if len(rows) and int(rows[name].max()) >= least:
             raise damaged(path, f"it knows of fewer {name}s than the rows, which go to {int(rows[name].max())}")
