@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from taskpoint.errors import TokenizerError
+from taskpoint.models.head_gates import gates_on
 
 _SAMPLES = 1024
 # Steps by the golden ratio fall evenly into any interval, also one of rows or columns (Weyl's equidistribution).
@@ -39,16 +40,18 @@ class ModelFingerprint:
     Attributes:
         config: the entries of its config that decide what it computes, as JSON values.
         weights: for every tensor of its state the SHA-256 (16 digits) of type, shape and sampled numbers.
+        gates: the digest of the gates on its heads (`engine.gates`); None without any.
     """
 
     family: str
     dtype: str
     config: Mapping[str, object]
     weights: Mapping[str, str]
+    gates: str | None = None
 
     def as_json(self) -> dict[str, object]:
         """The same as JSON values; `ModelFingerprint(**values)` reads them back."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "gates" or value is not None}
 
     def difference(self, other: ModelFingerprint) -> str | None:
         """How another model differs from this one, in words; None where nothing tells them apart.
@@ -66,6 +69,8 @@ class ModelFingerprint:
         changed = [name for name in names if self.weights.get(name) != other.weights.get(name)]
         if changed:
             return f"{len(changed)} of its {len(names)} weights differ, such as {changed[0]}: a fine-tuned copy?"
+        if self.gates != other.gates:
+            return f"its heads have {_gated(other.gates)}, not {_gated(self.gates)} (--gates, or gated_heads)"
         return None
 
 
@@ -79,6 +84,7 @@ def model_fingerprint(model: nn.Module) -> ModelFingerprint:
         dtype=str(whole.dtype).removeprefix("torch."),
         config={name: value for name, value in plain.items() if name not in _INCIDENTAL},
         weights={name: _digest(tensor) for name, tensor in _state(model)},
+        gates=gates_on(model),
     )
 
 
@@ -134,6 +140,10 @@ def _parts(tensor: Tensor) -> Iterator[Tensor]:
         return
     for name in tensor.__tensor_flatten__()[0]:
         yield from _parts(getattr(tensor, name))
+
+
+def _gated(digest: str | None) -> str:
+    return "no gates" if digest is None else f"gates {digest[:8]}"
 
 
 def _short(value: object) -> str:
