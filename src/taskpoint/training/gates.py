@@ -83,6 +83,7 @@ class AnswerBatch:
     lengths: Int[Tensor, " B"]
 
     @classmethod
+    @torch.inference_mode(mode=False)  # gradients do not go through what was made in it
     def of(cls, prompts: Sequence[SegmentedPrompt], pad_id: int, device: torch.device) -> AnswerBatch:
         """The batch of prompts whose answers are their OUTPUT segments."""
         batch = pad_left(prompts, [np.zeros(len(prompt), dtype=bool) for prompt in prompts], pad_id)
@@ -90,6 +91,8 @@ class AnswerBatch:
         return cls(batch.input_ids.to(device), batch.attention_mask.to(device), lengths.to(device))
 
 
+@torch.inference_mode(mode=False)
+@torch.enable_grad()
 def train_gates(
     model: nn.Module,
     projections: Sequence[OutputProjection],
@@ -119,7 +122,7 @@ def train_gates(
     chance = torch.Generator().manual_seed(settings.seed)
     best = mark = math.inf
     kept, loss, waited, done = gates.expected(log_alpha).detach(), math.nan, 0, 0
-    with _frozen(model), torch.enable_grad():
+    with _frozen(model):
         while done < settings.epochs and waited < settings.patience:
             for place in torch.randperm(len(training), generator=chance).tolist():
                 drawn = gates.drawn(log_alpha, torch.rand(shape, generator=chance))
