@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from taskpoint.cli.options import AdapterOption, DeviceOption, console, path_option
 from taskpoint.errors import SettingError
 
+if TYPE_CHECKING:
+    from taskpoint.models.loading import LanguageModel
+
 verbs = typer.Typer()
+
+GatesOption = Annotated[
+    Path | None, path_option(help="Gates on the model's heads, from the folder of a `taskpoint heads` run.")
+]
 
 
 @verbs.command("compile")
@@ -52,6 +60,7 @@ def compile_(
     device: DeviceOption = None,
     revision: Annotated[str | None, typer.Option(help="Revision of a hub model. (default: that of --from)")] = None,
     adapter: AdapterOption = None,
+    gates: GatesOption = None,
 ) -> None:
     """Read a prompt's context once and keep it, for `taskpoint generate`."""
     if (after is None) == (from_run is None):
@@ -84,7 +93,7 @@ def compile_(
     else:
         asked = task_of(str(task), instruction=task_instruction)
     lm = load(model or model_for(str(task)), dtype=dtype, device=device, revision=revision, adapter=adapter)
-    with warnings.catch_warnings(record=True) as told:
+    with _gated(lm, gates), warnings.catch_warnings(record=True) as told:
         prompt = compile_prompt(lm, asked, seed=seed, after=after, template=template, **given)
     for warning in told:
         typer.echo(f"taskpoint: {warning.message}", err=True)
@@ -115,6 +124,7 @@ def generate(
     adapter: Annotated[
         str | None, typer.Option(help="Where its adapter of peft is now, if it has one. (default: where it was)")
     ] = None,
+    gates: GatesOption = None,
 ) -> None:
     """Answer queries with a compiled prompt: a file of them, or one."""
     if (queries is None) == (not query):
@@ -134,15 +144,27 @@ def generate(
     revision = origin.revision if model is None else None
     there = origin.model if adapter is None else without_adapter(origin.model)
     lm = load(model or there, dtype=dtype, device=device, revision=revision, adapter=adapter)
-    loaded = opened(found, repr(str(prompt)), lm)
-    if queries is None:
-        for answer in loaded.generate(query or [], max_new_tokens, batch_size):
-            typer.echo(answer)
-        return
-    with progress("generate", console(stderr=True)) as tell:
-        done = generate_file(loaded, queries, out, max_new_tokens=max_new_tokens, batch_size=batch_size, progress=tell)
+    with _gated(lm, gates):
+        loaded = opened(found, repr(str(prompt)), lm)
+        if queries is None:
+            for answer in loaded.generate(query or [], max_new_tokens, batch_size):
+                typer.echo(answer)
+            return
+        sizes = {"max_new_tokens": max_new_tokens, "batch_size": batch_size}
+        with progress("generate", console(stderr=True)) as tell:
+            done = generate_file(loaded, queries, out, **sizes, progress=tell)
     before = done.queries - done.fresh
     typer.echo(f"{done.fresh} queries answered{f', {before} had been before' if before else ''}")
     if done.whole:
         typer.echo(f"{done.whole} of them merge with the context into other tokens; their whole prompts were read")
     typer.echo(f"answers: {done.out}")
+
+
+def _gated(lm: LanguageModel, gates: Path | None) -> AbstractContextManager[Any]:
+    """The model with the gates of a file on its heads, where there is one."""
+    if gates is None:
+        return nullcontext()
+    from taskpoint.engine.gates import gated_heads
+    from taskpoint.training.gates_file import load_gates
+
+    return gated_heads(lm.model, load_gates(gates))

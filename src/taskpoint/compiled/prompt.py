@@ -22,7 +22,8 @@ from taskpoint.compiled.file import CompiledFile, CompiledFrom, write_compiled
 from taskpoint.engine.compiled import CompiledContext, compile_context, prefix_generate
 from taskpoint.engine.finite import watching
 from taskpoint.engine.paths.batch_sizes import InBatches
-from taskpoint.errors import PromptError, SettingError
+from taskpoint.errors import ModelError, PromptError, SettingError
+from taskpoint.models.head_gates import gates_on
 from taskpoint.models.loading import LanguageModel
 from taskpoint.prompts.encode import check_length
 from taskpoint.prompts.segments import SegmentedPrompt
@@ -97,13 +98,14 @@ class CompiledPrompt:
         Raises:
             SettingError: `queries` is no list of texts, or a number is below 1.
             PromptError: prompt and answer do not fit the model's positions.
-            ModelError: the model computes NaN or infinity.
+            ModelError: the model computes NaN or infinity, or has other gates on its heads than when it was compiled.
         """
         return [answer.text for answer in self.answers(queries, max_new_tokens, batch_size)]
 
     def answers(self, queries: Sequence[str], max_new_tokens: int = 50, batch_size: int = 64) -> list[Answer]:
         """As `generate`; every answer says whether the compiled context served it."""
         max_new_tokens, batch_size = whole("max_new_tokens", max_new_tokens, 1), whole("batch_size", batch_size, 1)
+        self._check_gates()
         prompts = self._encoded(queries, max_new_tokens)
         hidden = [self._hidden(prompt) for prompt in prompts]
         served = [self._stable.begins(prompt, mask) for prompt, mask in zip(prompts, hidden, strict=True)]
@@ -135,6 +137,14 @@ class CompiledPrompt:
         """Whether the compiled context serves a query: its prompt begins with the same tokens."""
         (prompt,) = self._encoded([query], 1)
         return self._stable.begins(prompt, self._hidden(prompt))
+
+    def _check_gates(self) -> None:
+        """Refuses, by a ModelError, other gates on the model's heads than the context was read with."""
+        if gates_on(self.lm.model) != self.file.origin.fingerprint.get("gates"):
+            raise ModelError(
+                "this prompt was compiled with other gates on the model's heads, or with none; answer within "
+                "gated_heads with those gates, or compile it again"
+            )
 
     def _encoded(self, queries: Sequence[str], max_new_tokens: int) -> list[SegmentedPrompt]:
         if isinstance(queries, str):

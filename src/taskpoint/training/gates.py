@@ -27,6 +27,10 @@ from taskpoint.prompts.batch import pad_left
 from taskpoint.prompts.segments import SegmentedPrompt
 from taskpoint.training.hard_concrete import HardConcrete
 
+# By how much a loss is less, as a share of itself, where it counts as better: the paper's threshold of 0.01, which says
+# no more of it.
+_BETTER = 0.01
+
 
 @dataclass(frozen=True)
 class GateTraining:
@@ -35,7 +39,8 @@ class GateTraining:
     Attributes:
         penalty: nats per answer token that a head must be worth, lambda.
         epochs: passes over the training prompts, at most.
-        patience: epochs without a better loss on the held-out prompts after which training ends.
+        patience: epochs after which training ends where the loss on the held-out prompts, penalty included, got no
+            better by a hundredth.
         lr: Adam's step (Kingma and Ba 2015, algorithm 1, with its betas 0.9 and 0.999).
         start: log alpha of every gate before training.
         seed: draws the order of batches and the noise.
@@ -78,6 +83,7 @@ class AnswerBatch:
     lengths: Int[Tensor, " B"]
 
     @classmethod
+    @torch.inference_mode(mode=False)  # gradients do not go through what was made in it
     def of(cls, prompts: Sequence[SegmentedPrompt], pad_id: int, device: torch.device) -> AnswerBatch:
         """The batch of prompts whose answers are their OUTPUT segments."""
         batch = pad_left(prompts, [np.zeros(len(prompt), dtype=bool) for prompt in prompts], pad_id)
@@ -85,6 +91,8 @@ class AnswerBatch:
         return cls(batch.input_ids.to(device), batch.attention_mask.to(device), lengths.to(device))
 
 
+@torch.inference_mode(mode=False)
+@torch.enable_grad()
 def train_gates(
     model: nn.Module,
     projections: Sequence[OutputProjection],
@@ -112,8 +120,9 @@ def train_gates(
     log_alpha = torch.full(shape, float(settings.start), requires_grad=True)
     optimizer = torch.optim.Adam([log_alpha], lr=settings.lr, betas=(0.9, 0.999))
     chance = torch.Generator().manual_seed(settings.seed)
-    best, kept, loss, waited, done = math.inf, gates.expected(log_alpha).detach(), math.nan, 0, 0
-    with _frozen(model), torch.enable_grad():
+    best = mark = math.inf
+    kept, loss, waited, done = gates.expected(log_alpha).detach(), math.nan, 0, 0
+    with _frozen(model):
         while done < settings.epochs and waited < settings.patience:
             for place in torch.randperm(len(training), generator=chance).tolist():
                 drawn = gates.drawn(log_alpha, torch.rand(shape, generator=chance))
@@ -133,7 +142,9 @@ def train_gates(
                     "train with a smaller lr"
                 )
             if reached < best:
-                best, kept, loss, waited = reached, values.clone(), measured, 0
+                best, kept, loss = reached, values.clone(), measured
+            if reached < mark * (1 - _BETTER):
+                mark, waited = reached, 0
             if step is not None:
                 step(f"loss {measured:.3f}, {open_heads:.1f} of {log_alpha.numel()} heads open")
     return TrainedGates(kept.numpy(), done, loss)

@@ -34,7 +34,7 @@ def _above(least: float, most: float = _MOST) -> Callable[[str, Any], float]:
 
 def _penalties(name: str, values: Any) -> tuple[float, ...]:
     several = isinstance(values, Iterable) and not isinstance(values, str | bytes) and bool(getattr(values, "ndim", 1))
-    found = tuple(number(name, value, 0, _MOST) for value in (values if several else (values,)))
+    found = tuple(number(name, value, 0.0, _MOST) for value in (values if several else (values,)))
     if not found or len(set(found)) < len(found):
         raise SettingError(f"{name} is {shown(','.join(f'{each:g}' for each in found))}; expected different numbers")
     return found
@@ -53,13 +53,13 @@ class HeadsConfig(Configuration):
     items: int = setting(200, "Test items at most.", from_to(1))
     train_items: int = setting(320, "Training items at most; a tenth is held out to say when to stop.", from_to(2))
     epochs: int = setting(40, "Passes over the training items at most.", from_to(1))
-    patience: int = setting(10, "Epochs without a better loss after which training ends.", from_to(1))
-    lr: float = setting(0.1, "Step of Adam.", _above(0))
+    patience: int = setting(10, "Epochs without a loss better by a hundredth after which training ends.", from_to(1))
+    lr: float = setting(0.1, "Step of Adam.", _above(0.0))
     temperature: float = setting(
-        2 / 3, "Temperature of the hard concrete distribution; Voita et al. take 0.33.", _above(0)
+        2 / 3, "Temperature of the hard concrete distribution; Voita et al. take 0.33.", _above(0.0)
     )
     threshold: float = setting(
-        0.5, "A gate up to here counts as closed.", lambda name, value: number(name, value, 0, 1)
+        0.5, "A gate up to here counts as closed.", lambda name, value: number(name, value, 0.0, 1.0)
     )
     random: int = setting(
         3, "Random masks, with as many heads closed, to hold each trained one against.", from_to(0, 100)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from taskpoint.errors import TokenizerError
+from taskpoint.models.head_gates import gates_on
 from taskpoint.models.library import base_of
 
 _SAMPLES = 1024
@@ -48,6 +49,7 @@ class ModelFingerprint:
         weights: for every tensor of its state the SHA-256 (16 digits) of type, shape and sampled numbers; those of
             adapters are among them.
         adapters: by name: the entries of the config of an adapter of peft that decide what it computes.
+        gates: the digest of the gates on its heads (`engine.gates`); None without any.
     """
 
     family: str
@@ -55,10 +57,14 @@ class ModelFingerprint:
     config: Mapping[str, object]
     weights: Mapping[str, str]
     adapters: Mapping[str, Any] = field(default_factory=dict)
+    gates: str | None = None
 
     def as_json(self) -> dict[str, object]:
-        """The same as JSON values, no adapters left out; `ModelFingerprint(**values)` reads them back."""
-        return {name: value for name, value in asdict(self).items() if value or name != "adapters"}
+        """The same as JSON values, without adapters and gates that are not there.
+
+        `ModelFingerprint(**values)` reads them back.
+        """
+        return {name: value for name, value in asdict(self).items() if value or name not in ("adapters", "gates")}
 
     def difference(self, other: ModelFingerprint) -> str | None:
         """How another model differs from this one, in words; None where nothing tells them apart.
@@ -85,6 +91,8 @@ class ModelFingerprint:
         if changed:
             kind = "another adapter" if ".lora_" in changed[0] else "a fine-tuned copy"
             return f"{len(changed)} of its {len(names)} weights differ, such as {changed[0]}: {kind}?"
+        if self.gates != other.gates:
+            return f"its heads have {_gated(other.gates)}, not {_gated(self.gates)} (--gates, or gated_heads)"
         return None
 
 
@@ -103,6 +111,7 @@ def model_fingerprint(model: nn.Module) -> ModelFingerprint:
         config={name: value for name, value in plain.items() if name not in _INCIDENTAL},
         weights={name: _digest(tensor) for name, tensor in _state(whole)},
         adapters={name: _plain(config) for name, config in adapters.items()},
+        gates=gates_on(model),
     )
 
 
@@ -173,6 +182,10 @@ def _parts(tensor: Tensor) -> Iterator[Tensor]:
         return
     for name in tensor.__tensor_flatten__()[0]:
         yield from _parts(getattr(tensor, name))
+
+
+def _gated(digest: str | None) -> str:
+    return "no gates" if digest is None else f"gates {digest[:8]}"
 
 
 def _short(value: object) -> str:
