@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from taskpoint.analysis.kept import LowestCut
 from taskpoint.experiments.heal.findings import Healed, HealView
 from taskpoint.report.blocks import Block, Cell, Column, Facts, Report, Sentence, Table
 from taskpoint.report.drawings import Curve, Curves, Key, Level, Point, Row, Strip
@@ -81,11 +82,15 @@ def _cell(view: HealView, mean: float, low: float, high: float, marked: bool) ->
 
 def _lowest(view: HealView) -> Table:
     columns = (Column("of the score"), Column("unhealed"), Column("healed"))
-    rows = [
-        (percent(before.share), *(Cell(str(one.cut), f"{one.low}-{one.high}") for one in (before, after)))
+    rows = tuple(
+        (percent(before.share), _lowest_cell(before), _lowest_cell(after))
         for before, after in zip(view.unhealed.others, view.healed.others, strict=True)
-    ]
-    return Table("lowest cut that keeps a share of the score", columns, tuple(rows))
+    )
+    return Table("lowest cut that keeps", columns, rows)
+
+
+def _lowest_cell(found: LowestCut) -> Cell:
+    return Cell(str(found.cut), f"{found.low}-{found.high}")
 
 
 def _controls(view: HealView) -> Table:

@@ -86,7 +86,7 @@ class HealConfig(Configuration):
     fresh: bool = setting(False, "New examples for each test item.", flag)
     steps: int = setting(150, "Training steps for each adapter.", from_to(1, 1_000_000))
     batch: int = setting(32, "Training prompts in a step.", from_to(1))
-    lr: float = setting(1e-2, "Peak of the learning rate.", _number(0, math.inf))
+    lr: float = setting(1e-2, "Peak of the learning rate.", _number(0, 1))
     rank: int = setting(8, "Rank of the adapters.", from_to(1))
     alpha: float = setting(16.0, "Their scale: alpha / rank.", _number(0, math.inf))
     layers: str = setting(

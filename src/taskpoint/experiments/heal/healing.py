@@ -88,6 +88,7 @@ def heal(
     )
     optimizer = torch.optim.AdamW(weights, lr=config.lr, weight_decay=0.0, betas=(0.9, schedule.beta2))
     order = _batches(lessons, config.batch, seed)
+    steps = config.steps
     found: list[float] = []
 
     def measured() -> Float[Tensor, ""]:
@@ -97,12 +98,12 @@ def heal(
         found.append(loss.item())
         if not math.isfinite(found[-1]):
             raise ModelError(
-                f"the divergence under the cut r = {cut} is {found[-1]} after {len(found) - 1} of {config.steps} steps; "
-                "give a smaller --lr, or load the model with dtype 'float32'"
+                f"the divergence under the cut r = {cut} is {found[-1]} after {len(found) - 1} of {steps} steps; "
+                "give a smaller --lr or --alpha, or load the model with dtype 'float32'"
             )
         return loss
 
-    for step in range(config.steps):
+    for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = schedule.rate(step)
         optimizer.zero_grad(set_to_none=True)
@@ -113,7 +114,7 @@ def heal(
         told(f"divergence {found[-1]:.3g}")
     with torch.no_grad():
         measured()
-    few = max(1, config.steps // 10)
+    few = max(1, steps // 10)
     return Divergence(sum(found[:few]) / few, sum(found[-few:]) / few)
 
 
