@@ -25,6 +25,7 @@ from taskpoint.experiments.locate.findings import AnswerView, ConditionView, Con
 from taskpoint.experiments.stored import damaged, read_back, read_shape
 from taskpoint.results.folder import RunFolder
 from taskpoint.results.rows import ITEMS
+from taskpoint.tasks.code.metric import PASS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -260,6 +261,8 @@ def _command(facts: LocateFacts, settings: LocateConfig) -> str:
     words += ["--task", facts.task]
     if facts.metric_name is not None:
         words += ["--metric", facts.metric_name]
+    if facts.metric == PASS.label:
+        words += ["--run-programs"]
     return shlex.join([*words, *settings.words()])
 
 
