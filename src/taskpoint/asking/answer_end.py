@@ -1,6 +1,8 @@
-"""Where an answer ends: at the model's own end tokens, or at the template's stop text."""
+"""Where an answer ends: at the model's own end tokens, or at a stop text of the template."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from jaxtyping import Int
 from torch import Tensor
@@ -16,7 +18,7 @@ class AnswerEnd:
     """Where answers end: of one model, asked in one template.
 
     Attributes:
-        tokens: the model's own end tokens, and every token that carries the whole stop text; ascending.
+        tokens: the model's own end tokens, and every token that carries a whole stop text; ascending.
     """
 
     def __init__(self, lm: LanguageModel, template: Template) -> None:
@@ -25,7 +27,7 @@ class AnswerEnd:
         self.pad = int(pad if pad is not None else lm.tokenizer.eos_token_id or 0)
         if self.pad >= vocabulary(lm):  # a padding token may be the tokenizer's alone; the mask hides it
             self.pad = 0
-        self.tokens = _end_tokens(lm, template.stop)
+        self.tokens = _end_tokens(lm, template.stops)
 
     def texts(self, tokens: Int[Tensor, "B new"]) -> list[str]:
         """The answers that generated tokens spell, up to their end."""
@@ -39,7 +41,7 @@ class AnswerEnd:
         return rows
 
 
-def _end_tokens(lm: LanguageModel, stop: str | None) -> list[int]:
+def _end_tokens(lm: LanguageModel, stops: Sequence[str]) -> list[int]:
     own = getattr(lm.model.generation_config, "eos_token_id", None)
     listed = own if isinstance(own, list) else [] if own is None else [own]
     wrong = [token for token in listed if isinstance(token, bool) or not isinstance(token, int)]
@@ -48,7 +50,7 @@ def _end_tokens(lm: LanguageModel, stop: str | None) -> list[int]:
             f"the generation config of {lm.name} names the end token {shown(wrong[0])}; expected the number of a token"
         )
     ends = set(listed)
-    if stop is not None:
+    if stops:
         pieces = lm.tokenizer.batch_decode([[token] for token in range(len(lm.tokenizer))])
-        ends |= {token for token, piece in enumerate(pieces) if stop in piece}
+        ends |= {token for token, piece in enumerate(pieces) if any(map(piece.__contains__, stops))}
     return sorted(ends)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from taskpoint.configuration import setting, unchecked
 from taskpoint.experiments.contract import SubjectOptions
+from taskpoint.settings import flag
 
 if TYPE_CHECKING:
     from taskpoint.models.loading import LanguageModel
@@ -54,6 +55,7 @@ class ModelAndTask(ModelOptions):
         "exact, contains, prefix, bleu[:TOKENIZER], chrf or chrf++, each with :lc. (default: the task's)",
         unchecked,
     )
+    run_programs: bool = setting(False, "Run the programs that the model writes, contained (docs/code.md).", flag)
 
     def load(self) -> Asked:
         """The model and the task; errors as `taskpoint.load` and `taskpoint.task`."""
@@ -61,5 +63,6 @@ class ModelAndTask(ModelOptions):
         from taskpoint.tasks.registry import task
 
         name = task_for(self.model) if self.task is None else self.task
-        asked = task(name, instruction=self.task_instruction, metric=self.metric)
+        asked = task(name, instruction=self.task_instruction, metric=self.metric, run_programs=self.run_programs)
+        asked.check_scoring()
         return Asked(self.load_model(model_for(name)), asked)

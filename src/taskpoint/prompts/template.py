@@ -23,6 +23,9 @@ class DelimiterTemplate(Template):
     stays off the end of the prompt, because tokenizers join a space to the word after it; it opens the output instead.
     An instruction before the query stands between the separator and `question`; one after the query is a line of its
     own behind the query's text (`instruction_end + instruction`), which ends in the answer mark.
+
+    Attributes:
+        further_stops: other texts at which a generated answer ends.
     """
 
     question: str
@@ -31,6 +34,12 @@ class DelimiterTemplate(Template):
     separator: str
     instruction_end: str = "\n"
     bare_start: str = ""
+    further_stops: tuple[str, ...] = ()
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """All texts at which a generated answer ends."""
+        return (*super().stops, *self.further_stops)
 
     def __post_init__(self) -> None:
         if not self.answer_mark:
@@ -87,6 +96,17 @@ _FORMS = (
     DelimiterTemplate("colon", "\n", question="", answer_mark=":", answer_gap=" ", separator="\n"),
     DelimiterTemplate(
         "input-output", "\n", question="Input: ", answer_mark="\nOutput:", answer_gap=" ", separator="\n\n"
+    ),
+    # The beginning of a program, to go on with. Stop texts: the first five of Chen et al. 2021 (Codex), section 2.1; then
+    # what else begins an example, or ends what a chat model writes.
+    DelimiterTemplate(
+        "code",
+        "\nclass",
+        question="",
+        answer_mark="\n",
+        answer_gap="",
+        separator="\n\n\n",
+        further_stops=("\ndef", "\n#", "\nif", "\nprint", "\nfrom", "\nimport", "\n@", "\n```"),
     ),
 )
 

@@ -79,6 +79,11 @@ class Template(ABC):
     # Whether the tokenizer adds its own BOS; not where the text already holds it, as chat templates do.
     adds_special_tokens = True
 
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """All texts at which a generated answer ends."""
+        return () if self.stop is None else (self.stop,)
+
     @abstractmethod
     def write(
         self, content: Content, output: str | None = None, *, tokenizer: Tokenizer | None = None
@@ -89,5 +94,5 @@ class Template(ABC):
         """
 
     def answer(self, generated: str) -> str:
-        """What was answered: the generated text up to the stop text, without surrounding white space."""
-        return (generated if self.stop is None else generated.split(self.stop, 1)[0]).strip()
+        """What was answered: the generated text up to the first stop text, without surrounding white space."""
+        return min((generated.partition(stop)[0] for stop in self.stops), key=len, default=generated).strip()

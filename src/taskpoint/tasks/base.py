@@ -152,6 +152,10 @@ class Task(ABC):
         other.scoring = metric
         return other
 
+    def check_scoring(self) -> None:
+        """Refuses, before a model is loaded or asked, what would not be scored; a SettingError says what is missing."""
+        return
+
     def score(self, item: Item, text: str) -> float:
         """The score of an answer that ends at the template's stop text; a DataError where no answers are accepted."""
         return self.scoring_of(item).score(text, self.accepted(item))

