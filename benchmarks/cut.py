@@ -3,7 +3,7 @@
     python benchmarks/cut.py                     # 16 and 32 layers, 400 context and 40 query tokens
     python benchmarks/cut.py --layers 16 --batch 1
 
-The ideal speed-up is the ratio of floating-point operations (`taskpoint.analysis.cost`); a share of it above 1 means
+The ideal speed-up is the ratio of floating-point operations (`taskpoint.analysis.costs.cost`); a share of it above 1 means
 that the work that was left out would have been slower than the average.
 """
 
@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from shape import about, arguments, llama, prompts, uneven
-from taskpoint.analysis.cost import prefill_cost
-from taskpoint.analysis.shape import ModelShape
+from taskpoint.analysis.costs.cost import prefill_cost
+from taskpoint.analysis.costs.shape import ModelShape
 from taskpoint.engine.cut import cut_context
 from taskpoint.engine.paths.reference import mask_context
 from taskpoint.models.library import cache_of, with_cache

@@ -22,8 +22,8 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 from cut import Context, read_and_write
-from taskpoint.analysis.cost import prefill_cost
-from taskpoint.analysis.shape import ModelShape
+from taskpoint.analysis.costs.cost import prefill_cost
+from taskpoint.analysis.costs.shape import ModelShape
 from taskpoint.engine.cut import cut_context
 from taskpoint.engine.sweep_logits import sweep_logits
 from timing import Competitor, digits, ratios, rounds, timed

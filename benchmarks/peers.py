@@ -28,8 +28,8 @@ from transformers import PreTrainedTokenizerFast
 
 from cut import MOST_DIFFERENCE, read_and_write
 from shape import about, arguments, llama, prompts, uneven
-from taskpoint.analysis.cost import prefill_cost
-from taskpoint.analysis.shape import ModelShape
+from taskpoint.analysis.costs.cost import prefill_cost
+from taskpoint.analysis.costs.shape import ModelShape
 from taskpoint.engine.cut import cut_context
 from taskpoint.engine.paths.reference import reference_sweep_logits
 from taskpoint.engine.sweep_logits import sweep_logits

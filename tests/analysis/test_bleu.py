@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sacrebleu.metrics import BLEU
 
-from taskpoint.analysis.bleu import COUNTS, CorpusBleu, bleu
+from taskpoint.analysis.corpus.bleu import COUNTS, CorpusBleu, bleu
 from taskpoint.analysis.intervals import interval
 from taskpoint.analysis.recognition import curve, recognition_point
 from taskpoint.errors import SettingError

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sacrebleu.metrics.chrf import CHRF
 
-from taskpoint.analysis.chrf import CorpusChrf, chrf
+from taskpoint.analysis.corpus.chrf import CorpusChrf, chrf
 from taskpoint.analysis.intervals import interval
 from taskpoint.errors import SettingError
 

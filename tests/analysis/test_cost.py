@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from taskpoint.analysis.cost import PARTS, Cost, bytes_of, decode_cost, prefill_cost
-from taskpoint.analysis.shape import ModelShape
+from taskpoint.analysis.costs.cost import PARTS, Cost, bytes_of, decode_cost, prefill_cost
+from taskpoint.analysis.costs.shape import ModelShape
 from taskpoint.engine.cut import cut_context
 from taskpoint.errors import SettingError
 from taskpoint.models.library import cache_of, with_cache

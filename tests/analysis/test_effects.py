@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from taskpoint.analysis.bleu import CorpusBleu
+from taskpoint.analysis.corpus.bleu import CorpusBleu
 from taskpoint.analysis.effects import LayerEffects, layer_effects
 from taskpoint.errors import SettingError
 

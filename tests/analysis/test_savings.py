@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskpoint.analysis.cost import prefill_cost
-from taskpoint.analysis.savings import Saving, paper_saving, saving
-from taskpoint.analysis.shape import ModelShape
+from taskpoint.analysis.costs.cost import prefill_cost
+from taskpoint.analysis.costs.savings import Saving, paper_saving, saving
+from taskpoint.analysis.costs.shape import ModelShape
 from taskpoint.errors import SettingError
 
 DENSE = ModelShape(num_layers=4, width=8, heads=4, kv_heads=2, head_size=2, mlp=16, vocab=10)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from taskpoint.analysis.shape import ModelShape
+from taskpoint.analysis.costs.shape import ModelShape
 from taskpoint.errors import ModelError, SettingError
 
 MODERN = {

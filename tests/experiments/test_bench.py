@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import taskpoint as tp
 from stored_runs import view_of_folder
-from taskpoint.analysis.shape import ModelShape
+from taskpoint.analysis.costs.shape import ModelShape
 from taskpoint.engine.cut import cut_context
 from taskpoint.errors import ModelError, RunFolderError, SettingError
 from taskpoint.experiments.bench import run as experiment

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from taskpoint.analysis.costs.savings import Saving
 from taskpoint.analysis.intervals import Interval
 from taskpoint.analysis.recognition import RecognitionPoint
-from taskpoint.analysis.savings import Saving
 from taskpoint.experiments.locate.findings import AnswerView, ConditionView, ControlScore, LocateView
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode does not look beside a test module

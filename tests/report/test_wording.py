@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
+from taskpoint.analysis.costs.savings import Saving
 from taskpoint.analysis.recognition import RecognitionPoint
-from taskpoint.analysis.savings import Saving
 from taskpoint.experiments.locate.findings import ConditionView, LocateView
 from taskpoint.experiments.locate.wording import conclusion, hidden_words, part_word
 from taskpoint.report.numbers import percent, score, span

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from taskpoint.analysis.costs.savings import Saving
 from taskpoint.analysis.recognition import RecognitionPoint
-from taskpoint.analysis.savings import Saving
 from taskpoint.experiments.locate.findings import AnswerView, ConditionView, ControlScore, LocateView, PartView
 
 LAYERS = 10

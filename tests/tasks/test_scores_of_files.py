@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from taskpoint.analysis.bleu import CorpusBleu
-from taskpoint.analysis.chrf import CorpusChrf
-from taskpoint.analysis.corpus import CorpusScore
+from taskpoint.analysis.corpus.bleu import CorpusBleu
+from taskpoint.analysis.corpus.chrf import CorpusChrf
+from taskpoint.analysis.corpus.counts import CorpusScore
 from taskpoint.tasks.base import Item
 from taskpoint.tasks.everyday import everyday
 from taskpoint.tasks.flores.task import flores

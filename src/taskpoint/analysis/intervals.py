@@ -1,7 +1,7 @@
 """Percentile bootstrap intervals of mean scores: over items and over seeds.
 
 Legend: V variants measured on the same items (cuts, for example), S seeds, I items, R resamples. What is known of one
-answer is its score, or several counts, from which a statistic makes the score of many (`analysis.bleu`).
+answer is its score, or several counts, from which a statistic makes the score of many (`analysis.corpus.bleu`).
 """
 
 from __future__ import annotations

@@ -220,7 +220,7 @@ def in_order(
     return ordered, values[order]
 
 
-def first_lasting(means: Float[np.ndarray, "R C"], share: float, rounding: float) -> Int[np.ndarray, " R"]:
+def first_holding(means: Float[np.ndarray, "R C"], share: float, rounding: float) -> Int[np.ndarray, " R"]:
     """Per row, the index of the first cut from which on all means reach the threshold, but for `rounding`."""
     floor, ceiling = means[:, :1], means[:, -1:]
     gain = ceiling - floor

@@ -137,9 +137,7 @@ class Measure:
             for part in scores.parts(asked.rows, asked.batch.input_ids):
                 some = asked.part(part.some)
                 if sweep:
-                    every = sweep_last_logits(
-                        model, *some.inputs, last=part.last, context=some.context, lone=some.lone
-                    )
+                    every = sweep_last_logits(model, *some.inputs, last=part.last, context=some.context, lone=some.lone)
                     logits = every[list(cuts)]  # [C, B, last, V]
                 else:
                     under = []

@@ -18,6 +18,7 @@ from taskpoint.prompts.segments import SegmentedPrompt
 # Logits held at once while references are scored (512 MiB in float32).
 _MOST_LOGITS = 2**27
 
+
 @dataclass(frozen=True, eq=False)
 class ReferenceScores:
     """What the model thinks of the reference answer.

@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from taskpoint.analysis.bleu import CorpusBleu
-from taskpoint.analysis.chrf import CorpusChrf
+from taskpoint.analysis.corpus.bleu import CorpusBleu
+from taskpoint.analysis.corpus.chrf import CorpusChrf
 from taskpoint.analysis.intervals import Interval, Mean, Statistic, interval
 from taskpoint.errors import RunFolderError
 

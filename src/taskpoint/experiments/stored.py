@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from taskpoint.analysis.shape import ModelShape
+from taskpoint.analysis.costs.shape import ModelShape
 from taskpoint.errors import RunFolderError, SettingError
 
 T = TypeVar("T")

@@ -103,7 +103,7 @@ class BenchFacts:
     """What else config.json says of a run, found and not asked for: which model, on which machine.
 
     Attributes:
-        shape: its sizes (analysis.shape.ModelShape), or why they are not known.
+        shape: its sizes (analysis.costs.shape.ModelShape), or why they are not known.
         machine: what of the machine decides times.
     """
 

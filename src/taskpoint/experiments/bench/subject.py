@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from taskpoint.analysis.shape import ModelShape
+from taskpoint.analysis.costs.shape import ModelShape
 from taskpoint.errors import ModelError, SettingError
 from taskpoint.models.anatomy import anatomy
 from taskpoint.models.library import attention_name

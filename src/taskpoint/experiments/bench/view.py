@@ -1,6 +1,6 @@
 """From the rows of a `bench` run to what its reports show.
 
-The ideal is counted (analysis.cost): for the prompt in operations, for a decoding step in bytes, because a step
+The ideal is counted (analysis.costs.cost): for the prompt in operations, for a decoding step in bytes, because a step
 multiplies each matrix with a single token and waits for memory, not for arithmetic.
 """
 
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from taskpoint.analysis.cost import Cost, decode_cost, prefill_cost
-from taskpoint.analysis.shape import ModelShape
+from taskpoint.analysis.costs.cost import Cost, decode_cost, prefill_cost
+from taskpoint.analysis.costs.shape import ModelShape
 from taskpoint.errors import RunFolderError, SettingError
 from taskpoint.experiments.bench.blocks import report_of as report_of
 from taskpoint.experiments.bench.config import BenchConfig, BenchFacts

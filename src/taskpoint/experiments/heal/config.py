@@ -114,7 +114,7 @@ class HealFacts:
     """What else config.json says of a run, found and not asked for: which model, which task.
 
     Attributes:
-        shape: sizes of the model (analysis.shape.ModelShape); None for a family whose sizes are not known.
+        shape: sizes of the model (analysis.costs.shape.ModelShape); None for a family whose sizes are not known.
         metric: what scores measure, in words.
         metric_name: the metric that was asked for in place of the task's own; None for its own.
         metric_signature: signature of a score that has one.

@@ -84,10 +84,10 @@ class Prompts:
 
     def without(self, items: Sequence[Item]) -> Asked | None:
         """The prompts of items without examples, and without the instruction where that is hidden too."""
-        flag = self._config.condition.zero_shot
-        if flag is None:
+        bare = self._config.condition.zero_shot
+        if bare is None:
             return None
-        prompts = self._encoded([self._task.content(item, 0, 0, instruction=flag) for item in items])
+        prompts = self._encoded([self._task.content(item, 0, 0, instruction=bare.instruction) for item in items])
         return Asked(prompts, [np.zeros(len(prompt), dtype=bool) for prompt in prompts])
 
     def _content(self, item: Item, shots: int, seed: int, fresh: bool) -> Content:

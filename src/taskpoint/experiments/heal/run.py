@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from transformers import PreTrainedModel
 
-from taskpoint.analysis.shape import ModelShape
+from taskpoint.analysis.costs.shape import ModelShape
 from taskpoint.asking.answer_end import AnswerEnd
 from taskpoint.asking.by_name import model_of, task_of
 from taskpoint.asking.finite_on_prompts import check_finite_on_prompts

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from taskpoint.analysis.costs.savings import saving
 from taskpoint.analysis.kept import LowestCut, lowest_cut
 from taskpoint.analysis.recognition import curve, recognition_point
-from taskpoint.analysis.savings import saving
 from taskpoint.asking.learnt import model_for
 from taskpoint.asking.scores import CurveScores, curve_scores
 from taskpoint.errors import RunFolderError

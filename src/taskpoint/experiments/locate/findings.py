@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from taskpoint.analysis.costs.savings import Saving
 from taskpoint.analysis.loss import gap_share
 from taskpoint.analysis.movement import Movement
 from taskpoint.analysis.recognition import RecognitionPoint
-from taskpoint.analysis.savings import Saving
 from taskpoint.errors import SettingError
 from taskpoint.prompts.content import Place
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from taskpoint.analysis.costs.shape import ModelShape
 from taskpoint.analysis.recognition import recognition_point
-from taskpoint.analysis.shape import ModelShape
 from taskpoint.asking.by_name import model_of, task_of
 from taskpoint.asking.condition import EARLY_EXIT, GRID_CONDITIONS, Condition, conditions
 from taskpoint.asking.measure import Measure, ReferenceScores

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from taskpoint.analysis.costs.savings import saving
+from taskpoint.analysis.costs.shape import ModelShape
 from taskpoint.analysis.movement import movement
 from taskpoint.analysis.recognition import CurvePoint, RecognitionPoint, curve, recognition_point
-from taskpoint.analysis.savings import saving
-from taskpoint.analysis.shape import ModelShape
 from taskpoint.asking.condition import EARLY_EXIT, SHUFFLED, ZERO_SHOT, Condition
 from taskpoint.asking.learnt import model_for
 from taskpoint.asking.scores import CurveScores, curve_scores, language_scores

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Real
 
-from taskpoint.analysis.corpus import CorpusScore
+from taskpoint.analysis.corpus.counts import CorpusScore
 
 _ORDERS = 4
 COUNTS = 2 + 2 * _ORDERS

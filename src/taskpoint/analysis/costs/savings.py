@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from taskpoint.analysis.cost import prefill_cost
-from taskpoint.analysis.shape import ModelShape
+from taskpoint.analysis.costs.cost import prefill_cost
+from taskpoint.analysis.costs.shape import ModelShape
 from taskpoint.errors import SettingError
 
 

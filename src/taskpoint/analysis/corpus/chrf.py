@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Real
 
-from taskpoint.analysis.corpus import CorpusScore
+from taskpoint.analysis.corpus.counts import CorpusScore
 
 _BETA = 2
 CHARACTER_ORDERS = 6

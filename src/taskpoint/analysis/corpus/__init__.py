@@ -1,0 +1,1 @@
+"""Scores of many answers at once, such as BLEU, from the counts of single answers."""
