@@ -50,7 +50,7 @@ class ModelAndTask(ModelOptions):
     )
     metric: str | None = setting(
         None,
-        "exact, contains, prefix, bleu[:TOKENIZER], chrf or chrf++, each with :lc. (default: the task's)",
+        "exact, contains, prefix, bleu[:TOKENIZER], chrf or chrf++, each with :lc; bleu:paper. (default: the task's)",
         unchecked,
     )
 
