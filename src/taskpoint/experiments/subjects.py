@@ -52,7 +52,7 @@ class ModelAndTask(ModelOptions):
     )
     metric: str | None = setting(
         None,
-        "exact, contains, prefix, bleu[:TOKENIZER], chrf or chrf++, each with :lc. (default: the task's)",
+        "exact, contains, prefix, bleu[:TOKENIZER], chrf or chrf++, each with :lc; bleu:paper. (default: the task's)",
         unchecked,
     )
     run_programs: bool = setting(False, "Run the programs that the model writes, contained (docs/code.md).", flag)

@@ -55,7 +55,7 @@ def task(spec: str, *, instruction: str | None = None, metric: str | None = None
         spec: One of ``task_names()``, with the path in place of FILE or DIR.
         instruction: The line that describes the task, for words and pairs, whose files have none.
         metric: How answers are scored: ``exact``, ``contains``, ``prefix``, ``bleu[:TOKENIZER]``, ``chrf`` or
-            ``chrf++``, with ``:lc`` behind it where case does not matter; None takes the task's.
+            ``chrf++``, with ``:lc`` behind it where case does not matter, or ``bleu:paper``; None takes the task's.
         run_programs: Whether programs that a model writes may be run, contained (docs/code.md): humaneval and mbpp are
             not scored without.
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from taskpoint.analysis import config_sizes as sizes
+from taskpoint.analysis.costs import config_sizes as sizes
 from taskpoint.errors import SettingError
 
 
