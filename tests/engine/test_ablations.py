@@ -32,7 +32,7 @@ from taskpoint.engine.sweep_ablations import ablation_generate, ablation_logits
 from taskpoint.errors import ModelError, PlanError
 from taskpoint.models.anatomy import anatomy
 
-NEW = 3
+NEW = 2
 ENDS = list(range(5, 45))
 RAGGED = PROMPTS["ragged"]
 
@@ -62,12 +62,11 @@ def written(model: Any, ids: Tensor, mask: Tensor | None, new: int = NEW, **name
 )
 def test_every_row_is_the_model_without_the_attention_of_that_layer(name: str, attention: str | None) -> None:
     model = family(name, attention, FEW_LAYERS)
-    for mask in (None, RAGGED.mask):
-        found = ablation_logits(model, RAGGED.input_ids, mask, last=2)
-        assert found.shape == (FEW_LAYERS + 1, 3, 2, VOCAB)
-        torch.testing.assert_close(found, layer_by_layer(model, RAGGED.input_ids, mask, 2), atol=TOLERANCE, rtol=0)
-        # Otherwise the rows would be right for a layer that does nothing.
-        assert (found[:-1] - found[-1]).abs().amax((1, 2, 3)).min() > 10 * TOLERANCE
+    found = ablation_logits(model, RAGGED.input_ids, RAGGED.mask, last=2)
+    assert found.shape == (FEW_LAYERS + 1, 3, 2, VOCAB)
+    torch.testing.assert_close(found, layer_by_layer(model, RAGGED.input_ids, RAGGED.mask, 2), atol=TOLERANCE, rtol=0)
+    # Otherwise the rows would be right for a layer that does nothing.
+    assert (found[:-1] - found[-1]).abs().amax((1, 2, 3)).min() > 10 * TOLERANCE
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -86,8 +85,7 @@ def test_answers_end_each_by_itself(name: str) -> None:
     assert (found == 0).any()
 
 
-@pytest.mark.parametrize("name", FAMILIES)
-@pytest.mark.parametrize("mask", [None, RAGGED.mask])
+@pytest.mark.parametrize(("name", "mask"), [*((name, RAGGED.mask) for name in FAMILIES), ("llama", None)])
 def test_a_context_that_is_read_once_gives_what_whole_prompts_give(name: str, mask: Tensor | None) -> None:
     model = family(name, layers=FEW_LAYERS)
     removed = output_projections(model)

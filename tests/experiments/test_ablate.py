@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -31,9 +32,9 @@ from taskpoint.experiments.subjects import Asked
 from taskpoint.models.loading import LanguageModel
 from taskpoint.prompts.template import template
 
-N, ITEMS = 12, 9
+N, ITEMS = 12, 8
 TASK = "lexicon:plural"
-NAMED: dict[str, Any] = {"shots": (0, 3), "seeds": 2, "items": ITEMS, "batch_size": 5}
+NAMED: dict[str, Any] = {"shots": (0, 2), "seeds": 2, "items": ITEMS, "batch_size": 5, "max_new_tokens": 4}
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def test_rows_have_one_row_per_item_and_layer_and_setting(small_run: AblateResul
     removed = "attention of one layer removed"
     told = f"{removed} (with instruction)"
     # Without examples nothing but an instruction names the task, and the prompt is the same under every seed.
-    assert dict(settings) == {(0, told): 1, (3, removed): 2, (3, told): 2}
+    assert dict(settings) == {(0, told): 1, (2, removed): 2, (2, told): 2}
     assert len(rows) == 5 * (N + 1) * ITEMS
 
 
@@ -66,13 +67,13 @@ def test_rows_say_what_the_model_says_without_the_attention_of_that_layer(
 ) -> None:
     task, form = tp.task(TASK), template("qa")
     items = task.items(ITEMS)
-    questions = Questions(lm, task, form, items, False, None)
-    contents = questions.contents(items, 3, 1, False)
+    questions = Questions(lm, task, form, items, False, NAMED["max_new_tokens"])
+    contents = questions.contents(items, 2, 1, False)
     asked, answered = questions.asked(contents), questions.answered(contents, items)
     one = Measure(lm, form, questions.max_new_tokens)
     nothing = [[np.zeros(len(prompt), dtype=bool) for prompt in prompts] for prompts in (asked, answered)]
     rows = small_run.rows
-    found = rows[(rows["shots"] == 3) & (rows["seed"] == 1) & ~rows["condition"].str.contains("with instruction")]
+    found = rows[(rows["shots"] == 2) & (rows["seed"] == 1) & ~rows["condition"].str.contains("with instruction")]
     projections = output_projections(lm.model)
     for layer in (-1, 0, 4, N - 1):
         with without_attention(projections[layer : layer + 1] if layer >= 0 else ()):
@@ -105,7 +106,7 @@ def test_the_first_layer_of_the_bundled_model_is_critical_and_its_last_redundant
 def test_what_it_says_of_every_layer_can_be_held_against_other_experiments(small_run: AblateResult) -> None:
     found = layers_of(small_run.view)
     headline = small_run.view.headline
-    assert (headline.shots, headline.instruction) == (3, False)
+    assert (headline.shots, headline.instruction) == (2, False)
     full = headline.effects.full.mean
     np.testing.assert_allclose(found.values, full - np.array(headline.scores), atol=1e-12)
     assert found.replicates.shape == (len(found.pointed_replicates), N)
@@ -135,16 +136,16 @@ def test_a_cell_can_be_computed_elsewhere_from_its_key(lm: LanguageModel, small_
 
 def test_without_a_complete_curve_there_is_nothing_to_show(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path / "run")
-    for part in (tmp_path / "run" / "rows").glob("*part=1*"):
-        part.unlink()
-    for part in (tmp_path / "run" / "rows").glob("*seed=0*"):
-        part.unlink()
+    for part in (tmp_path / "run" / "rows").glob("*.parquet"):
+        row = pq.ParquetFile(part).read().slice(0, 1).to_pylist()[0]
+        if row["shots"] == 0 or row["seed"] == 1:
+            part.unlink()
     with pytest.raises(RunFolderError, match="no complete curve"):
         view_of_folder(tmp_path / "run")
 
 
 def test_answers_of_a_translator_have_a_corpus_score_failures_and_a_language(tmp_path: Path) -> None:
-    found = tp.ablate("translator", "everyday:eng-fra", shots=0, items=4, max_new_tokens=6, out=tmp_path / "run")
+    found = tp.ablate("translator", "everyday:eng-fra", shots=0, items=3, max_new_tokens=6, out=tmp_path / "run")
     (one,) = found.view.conditions
     assert found.view.metric == "BLEU"
     assert one.failed is not None
@@ -192,15 +193,10 @@ def test_prompts_without_examples_have_an_instruction_unless_none_is_asked_for(
     [
         ({"shots": 500}, "set shots to at most"),
         ({"shots": -1}, "shots is -1"),
-        ({"critical": 0}, "critical is 0; expected a share"),
+        ({"critical": 0.0}, "critical is 0.0; expected a share"),
         ({"critical": float("nan")}, "critical is nan"),
-        ({"critical": "0.05"}, "critical is '0.05'"),
-        ({"instruction": "yes"}, "instruction is 'yes'"),
         ({"instruction": []}, r"instruction is \[\]"),
         ({"items": 0}, "items is 0"),
-        ({"progress": 5}, "progress is 5"),
-        ({"task": 5}, "task is 5"),
-        ({"lm": None}, "lm is None"),
     ],
 )
 def test_wrong_settings_are_refused_in_one_line(lm: LanguageModel, tmp_path: Path, wrong: Any, says: str) -> None:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 
 from arena import Case
+from named_ablate import ablations
 from named_calls import calls
 from named_damage import tracebacks
 from named_presets import presets
@@ -334,5 +335,5 @@ def hanging() -> Iterator[Case]:
 
 
 NAMED: tuple[Case, ...] = (
-    *silently_wrong(), *overwritten(), *out_of_range(), *tracebacks(), *calls(), *hanging(), *presets(),
+    *silently_wrong(), *overwritten(), *out_of_range(), *tracebacks(), *calls(), *hanging(), *presets(), *ablations(),
 )  # fmt: skip
