@@ -86,9 +86,9 @@ class HealConfig(Configuration):
     fresh: bool = setting(False, "New examples for each test item.", flag)
     steps: int = setting(150, "Training steps for each adapter.", from_to(1, 1_000_000))
     batch: int = setting(32, "Training prompts in a step.", from_to(1))
-    lr: float = setting(1e-2, "Peak of the learning rate.", _number(0, 1))
+    lr: float = setting(1e-2, "Peak of the learning rate.", _number(0.0, 1.0))
     rank: int = setting(8, "Rank of the adapters.", from_to(1))
-    alpha: float = setting(16.0, "Their scale: alpha / rank.", _number(0, math.inf))
+    alpha: float = setting(16.0, "Their scale: alpha / rank.", _number(0.0, math.inf))
     layers: str = setting(
         "all",
         "Layers with an adapter: all, or those below or above the cut.",
@@ -98,8 +98,8 @@ class HealConfig(Configuration):
         words=lambda layers: ["--layers", layers],
     )
     references: bool = setting(False, "Teach at the reference answers instead of the model's own.", flag)
-    keep: float = setting(0.98, "Share of the score without a cut that is to be kept.", _number(0, 1))
-    adapters: bool = setting(True, "Keep the adapters in the run folder.", flag)
+    keep: float = setting(0.98, "Share of the score without a cut that is to be kept.", _number(0.0, 1.0))
+    save_adapters: bool = setting(True, "Keep the adapters in the run folder.", flag)
     batch_size: int = setting(64, "Items computed at once.", from_to(1))
     max_new_tokens: int | None = setting(None, "Longest answer. (default: by the references)", optional(from_to(1)))
 

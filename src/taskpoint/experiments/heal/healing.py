@@ -8,11 +8,9 @@ Shapes: W answer tokens of a batch, V vocabulary.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -51,7 +49,6 @@ def divergence(predicted: Float[Tensor, "W V"], wanted: Float[Tensor, "W V"]) ->
 
 def heal(
     lm: LanguageModel,
-    wrapped: Any,
     end: AnswerEnd,
     lessons: Sequence[Lesson],
     cut: int,
@@ -62,8 +59,7 @@ def heal(
     """Trains the adapter of a model under a cut; AdamW without decay, linear warm-up and a cosine to zero.
 
     Args:
-        lm: the model without its adapter.
-        wrapped: the same model as peft wraps it.
+        lm: the model, with an adapter whose weights alone can be trained.
         end: where its answers end.
         lessons: what it is taught.
         cut: r.
@@ -74,8 +70,7 @@ def heal(
     Raises:
         ModelError: the divergence is NaN or infinite.
     """
-    with_adapter = dataclasses.replace(lm, model=wrapped)
-    weights = trained(wrapped)
+    weights = trained(lm.model)
     schedule = TrainingSettings(
         steps=config.steps,
         lr=config.lr,
@@ -93,8 +88,8 @@ def heal(
 
     def measured() -> Float[Tensor, ""]:
         batch = together(lm, end, next(order))
-        with cut_context(wrapped, cut, batch.hidden):
-            loss = divergence(predicted(with_adapter, batch), batch.wanted)
+        with cut_context(lm.model, cut, batch.hidden):
+            loss = divergence(predicted(lm, batch), batch.wanted)
         found.append(loss.item())
         if not math.isfinite(found[-1]):
             raise ModelError(

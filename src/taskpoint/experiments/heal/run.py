@@ -6,9 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
-
-from transformers import PreTrainedModel
+from typing import TYPE_CHECKING, Any, Literal
 
 from taskpoint.analysis.costs.shape import ModelShape
 from taskpoint.asking.answer_end import AnswerEnd
@@ -191,23 +189,20 @@ class Heal(Work[Part]):
         """
         layers = self._lm.num_layers
         if cell.kind == UNHEALED:
-            return self._asked(self._lm, cell, {UNHEALED: range(layers + 1)}, None)
+            return self._asked(cell, {UNHEALED: range(layers + 1)}, None)
         if cell.kind == ZERO_SHOT:
-            return self._asked(self._lm, cell, {ZERO_SHOT: (layers,)}, None)
+            return self._asked(cell, {ZERO_SHOT: (layers,)}, None)
         taught, by_heart = self._taught(cell.seed)
         own = taught if cell.kind == HEALED else by_heart or []
         config, lm = self.config, self._lm
         settings = AdapterSettings(rank=config.rank, alpha=config.alpha, dropout=0.0, seed=cell.seed)
         chosen = _adapted_layers(config.layers if cell.kind == HEALED else "all", cell.cut, layers)
         with adapted(lm.model, chosen, settings) as wrapped:
-            found = teach(
-                lm, wrapped, self._end, own, cell.cut, config, cell.seed, lambda note: step(f"{_told(cell)}, {note}")
-            )
-            if cell.kind == HEALED and config.adapters:
+            found = teach(lm, self._end, own, cell.cut, config, cell.seed, lambda note: step(f"{_told(cell)}, {note}"))
+            if cell.kind == HEALED and config.save_adapters:
                 self._keep(wrapped, cell)
-            healed = dataclasses.replace(lm, model=cast(PreTrainedModel, wrapped))
             asked = {HEALED: (cell.cut,), UNCUT: (layers,)} if cell.kind == HEALED else {BY_HEART: (layers,)}
-            return self._asked(healed, cell, asked, found)
+            return self._asked(cell, asked, found)
 
     def _keep(self, wrapped: PeftModel, part: Part) -> None:
         """Leaves the adapter beside the rows, with the model's name: the path of a bundled one is of this machine."""
@@ -227,11 +222,9 @@ class Heal(Work[Part]):
             self._lessons = seed, found, by_heart
         return self._lessons[1:]
 
-    def _asked(
-        self, lm: LanguageModel, part: Part, cuts: Mapping[str, Sequence[int]], found: Divergence | None
-    ) -> list[HealRow]:
-        """Answers to all items, by condition under some cuts."""
-        measure = Measure(lm, self._template, self._prompts.max_new_tokens)
+    def _asked(self, part: Part, cuts: Mapping[str, Sequence[int]], found: Divergence | None) -> list[HealRow]:
+        """Answers to all items, by condition under some cuts, of the model as it is now."""
+        measure = Measure(self._lm, self._template, self._prompts.max_new_tokens)
         rows = []
         for start in range(0, len(self._prompts.items), self.config.batch_size):
             items = self._prompts.items[start : start + self.config.batch_size]

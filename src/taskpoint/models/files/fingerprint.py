@@ -80,7 +80,7 @@ class ModelFingerprint:
             return f"it is loaded in {other.dtype}, not in {self.dtype}"
         if self.adapters.keys() != other.adapters.keys():
             here, there = (_named(each.adapters) for each in (other, self))
-            return f"it has {here}, not {there}"
+            return f"it has {here} instead of {there}"
         for name, own in self.adapters.items():
             for entry in sorted(own.keys() & other.adapters[name].keys()):
                 if own[entry] != other.adapters[name][entry]:
