@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
 from taskpoint.errors import PromptError, TokenizerError
-from taskpoint.prompts.content import Content, Example
+from taskpoint.prompts.content import Content, Example, Place
 from taskpoint.prompts.encode import encode
 from taskpoint.prompts.segments import Part, Segment
 from taskpoint.prompts.template import template
@@ -168,6 +169,16 @@ def test_a_system_message_that_moves_to_the_last_turn_is_still_the_instruction(c
     assert found["INSTRUCTION", -1, "NONE"] == "Say it in French."
     assert found["EXAMPLES", 1, "DELIMITER"] == "[INST] [/INST] </s>"
     assert found["QUERY", -1, "DELIMITER"] == "[/INST]"
+
+
+@pytest.mark.parametrize("place", [Place.before_query, Place.after_query])
+def test_an_instruction_that_is_to_stand_elsewhere_is_refused_in_one_line(chat: Chat, place: Place) -> None:
+    with pytest.raises(PromptError, match=f"stands first, not {place.value}; set place='first'") as caught:
+        template("chat").write(replace(TWO, place=place), tokenizer=chat(HEADS))
+    assert "\n" not in str(caught.value)
+    bare = replace(TWO, instruction=None)  # nothing that would have to stand anywhere
+    written = template("chat").write(replace(bare, place=place), tokenizer=chat(HEADS))
+    assert written == template("chat").write(bare, tokenizer=chat(HEADS))
 
 
 def test_a_repeated_message_is_labelled_wherever_it_stands(chat: Chat) -> None:

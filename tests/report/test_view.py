@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 
 import pytest
 
+from taskpoint.analysis.recognition import RecognitionPoint
 from taskpoint.errors import SettingError
 from taskpoint.experiments.locate.findings import ControlScore, LocateView, PartView
+from taskpoint.experiments.locate.wording import gap_sentence
 
 
 def test_a_column_of_another_length_than_the_cuts_is_refused_and_named(sample: LocateView) -> None:
@@ -121,3 +124,24 @@ def test_an_answer_needs_one_language_for_each_cut(translations: LocateView) -> 
     short = dataclasses.replace(translations.answers[0], languages=("French",))
     with pytest.raises(SettingError, match="languages has 1 values, expected 11"):
         dataclasses.replace(translations, answers=(short,))
+
+
+def test_the_price_of_the_gap_stands_below_the_point_alone(translations: LocateView) -> None:
+    """By hand: ceiling 50, zero-shot 44. At r = 0 a cut loses 30 and zero-shot 6: 24 of 30 are the gap's."""
+    one = translations.conditions[0]
+    cuts, mean = (0, 1, 2, 3), (20.0, 47.0, 49.0, 50.0)
+    point = RecognitionPoint(2, 2, 2, 50.0, 20.0, 44.0)
+    small = {"language": None, "language_low": None, "language_high": None, "early_exit": None, "parts": ()}
+    view = replace(one, cuts=cuts, mean=mean, low=mean, high=mean, point=point, controls=(), **small)
+    assert view.gap == (pytest.approx(0.8), 0.0, None, None)
+    assert replace(view, point=replace(point, zero_shot=None)).gap == (None,) * 4
+    undefined = replace(point, layer=None, low=None, high=None, reason="none")
+    assert replace(view, point=undefined).gap == (pytest.approx(0.8), 0.0, 0.0, None)
+    for other in ("examples,query", "all", "examples[1:]", "query"):  # zero-shot lacks more or less than these
+        assert replace(view, hide=other).gap == (None,) * 4
+    told = gap_sentence(translations, view)
+    assert told is not None
+    assert told.startswith("At r = 0 BLEU is 20.0, 30.0 below the ceiling; a prompt without what is hidden has 44.0.")
+    assert "So 80 % of the loss" in told
+    assert "costs nothing" in str(gap_sentence(translations, replace(view, point=replace(point, zero_shot=11.0))))
+    assert gap_sentence(translations, replace(view, hide="query")) is None

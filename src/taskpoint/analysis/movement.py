@@ -161,8 +161,8 @@ def _slopes(shots: Sequence[int], points: Float[np.ndarray, "R K"]) -> Float[np.
     """Least-squares slopes, in whole numbers up to the last division: a slope of 0 is exactly 0."""
     numbers = np.array(shots, dtype=np.float64)
     rise: Float[np.ndarray, " R"] = points @ (len(shots) * numbers - numbers.sum())
-    slopes: Float[np.ndarray, " R"] = rise / (len(shots) * (numbers**2).sum() - numbers.sum() ** 2)
-    return slopes
+    rise /= len(shots) * (numbers**2).sum() - numbers.sum() ** 2
+    return rise
 
 
 def _points(

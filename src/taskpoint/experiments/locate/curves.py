@@ -92,7 +92,7 @@ def looks(view: LocateView) -> tuple[Style, ...]:
     numbers = _numbers(view)
     if numbers and len(numbers) == len(view.conditions):
         return tuple(step(numbers.index(it.shots), len(numbers)) for it in view.conditions)
-    return tuple(style(index) for index in range(len(view.conditions)))
+    return tuple(style(_style(view, index, ())) for index in range(len(view.conditions)))
 
 
 def _numbers(view: LocateView) -> list[int]:
@@ -102,7 +102,11 @@ def _numbers(view: LocateView) -> list[int]:
 
 
 def _style(view: LocateView, index: int, numbers: Sequence[int]) -> int:
-    return numbers.index(view.conditions[index].shots) if numbers else index
+    """The number of a condition's style: colours differ in a row of panels, marks from row to row."""
+    if numbers:
+        return numbers.index(view.conditions[index].shots)
+    rows = ((row, group.members) for row, group in enumerate(groups(view)) if index in group.members)
+    return next(_MOST_CURVES * row + members.index(index) for row, members in rows)
 
 
 def _bare(condition: ConditionView) -> str:

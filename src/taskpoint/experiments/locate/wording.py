@@ -10,6 +10,7 @@ def hidden_words(condition: ConditionView) -> str:
     """The hidden tokens in words, e.g. "the instruction and the 5 examples"; odd selectors are quoted."""
     examples = "the example" if condition.shots == 1 else f"the {condition.shots} examples"
     words = {"instruction": "the instruction", "examples": examples, "query": "the query"}
+    words["all"] = "everything but the newest token"
     parts = [part.strip() for part in condition.hide.split(",")]
     if not all(part in words for part in parts):
         return f"the hidden tokens ({condition.hide})"
