@@ -291,8 +291,8 @@ def test_numbers_are_read_from_rings_ends_and_tables(found: reading.Found) -> No
     assert told(run, says="nearly half", table=table) == ("nearly half", "41 %", "")
     assert told(run, says="nearly half") == ("nearly half", "", "")
     for other in ({"title": "other"}, {"row": ["that"]}, {"column": "lost"}):
-        assert told(run, value=5, table=table | other) == ("5.00", "none", "")
-    assert told(run, value=5, curve="another curve", read="last") == ("5.00", "none", "")
+        assert told(run, value=5, table=table | other) == ("5.00", "not measured", "")
+    assert told(run, value=5, curve="another curve", read="last") == ("5.00", "not measured", "")
 
 
 def test_half_of_the_way_tolerates_dips_and_flat_curves() -> None:

@@ -20,7 +20,9 @@ from taskpoint.report.numbers import score
 
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
-# Panels at most one below another before a page is all drawing.
+_ABSENT = "not measured"
+
+# Inches of one panel: many stand below one another.
 _HEIGHT = 1.35
 
 
@@ -136,25 +138,23 @@ def drawing(found: Comparison) -> Curves | None:
         return None
     published, layers = found.published, found.run.layers
     known = [pair for pair in found.pairs if pair.place is not None]
-    bands = any(pair.place.curve.low is not None for pair in known if pair.place)
-    rings = any(pair.place.curve.ring is not None for pair in known if pair.place)
     ends = [x for pair in found.pairs for x in (*(x for x, _ in pair.theirs), *(x for x, _ in pair.ours))]
     margin = 0.03 * (max(ends) - min(ends))
     label = known[0].place.block.x_label if known and known[0].place else published.axis
     if found.deep:
         label = f"relative depth: layers / {layers} measured, layers / {published.layers} published"
-    axis = f" (their axis: {published.axis})" if published.axis != "the same" and not found.deep else ""
-    keys = [Key("dashed curve", f"published, {published.model}")]
-    keys += [Key("band", "interval of the measured mean")] if bands else []
-    keys += [Key("ring", "recognition point")] if rings else []
+    axis = f"; their axis: {published.axis}" if published.axis != "the same" else ""
+    own = [key for pair in known if pair.place for key in pair.place.block.keys if key.sign in ("band", "bar", "ring")]
+    keys = (Key("dashed curve", f"published, {published.model}{axis}"), *dict.fromkeys(own))
     return Curves(
         f"{found.run.planned.name}: published beside measured",
         tuple(_row(found, pair) for pair in found.pairs),
-        f"{label}{axis}",
+        label,
         (min(ends) - margin, max(ends) + margin),
         ticks=(0.0, 0.25, 0.5, 0.75, 1.0) if found.deep else (),
-        keys=tuple(keys),
-        around=1.5,
+        keys=keys,
+        key_columns=1 if axis else 2,
+        around=1.0 + 0.19 * (len(keys) + 1),
     )
 
 
@@ -198,7 +198,7 @@ def numbers_table(found: Comparison) -> Table | None:
         theirs = middle([(x, value.middle) for x, value, _ in pair.shared])
         ours = middle([(x, value) for x, _, value in pair.shared])
         if theirs is not None:
-            off = "" if ours is None else f"{ours - theirs:+.2f}"
+            off = "" if ours is None else signed(ours - theirs, 2)
             told = "hardly rises or falls" if ours is None else f"{ours:.2f}"
             rows.append((f"half of the way is done at ({pair.name})", f"{theirs:.2f}", told, off))
     if not rows:
@@ -214,7 +214,7 @@ def _number(found: Comparison, one: PublishedNumber) -> tuple[str, str, str, str
     name = one.name if one.note is None else f"{one.name} ({one.note})"
     cell = None if one.table is None else _in_table(found.run.report.blocks, one.table)
     if one.value is None:
-        return name, one.says or "", "" if one.table is None else cell or "none", ""
+        return name, one.says or "", "" if one.table is None else cell or _ABSENT, ""
     published, layers = found.published, found.run.layers
     value, measured = one.value, _read(found, one, cell)
     if one.read == "ring":
@@ -224,8 +224,8 @@ def _number(found: Comparison, one: PublishedNumber) -> tuple[str, str, str, str
     if one.curve is None and one.table is None:
         return name, written(value), "", ""
     if measured is None:
-        return name, written(value), "none", ""
-    return name, written(value), score(measured), f"{value.off(measured):+.2f}"
+        return name, written(value), "none" if one.read == "ring" else _ABSENT, ""
+    return name, written(value), score(measured), signed(value.off(measured), 2)
 
 
 def written(value: Value, metric: str = "") -> str:
@@ -286,7 +286,7 @@ def curves_table(found: Comparison) -> Table | None:
             elif ours is None:
                 cells.append(Cell("", written(value, found.metric)))
             else:
-                beside = f"{written(value, found.metric)} {value.off(ours):+.1f}"
+                beside = f"{written(value, found.metric)} {signed(value.off(ours), 1)}"
                 cells.append(Cell(score(ours, found.metric), beside))
         rows.append(tuple(cells))
     columns = [Column(f"their {found.published.axis}" if found.published.axis != "the same" else "theirs")]
@@ -306,10 +306,21 @@ def _halves(found: Comparison) -> list[str]:
             offs.append((ours - theirs, pair.name))
     if not offs:
         return []
-    unit = "of the depth" if found.deep else "layers"
-    ends = dict.fromkeys((min(offs), max(offs)))
-    told = [f"{abs(off):.2f} {unit} {'later' if off > 0 else 'earlier'} ({curve})" for off, curve in ends]
-    return [f"half of the way from floor to ceiling is done {' to '.join(told)} than published"]
+    told = [f"{_later(off, found.deep)} ({curve})" for off, curve in dict.fromkeys((min(offs), max(offs)))]
+    return [f"half of the way of the curves is done {' to '.join(told)}"]
+
+
+def _later(off: float, deep: bool) -> str:
+    if abs(off) < 0.005:
+        return "where it was published"
+    unit = "of the depth" if deep else "layers"
+    return f"{abs(off):.2f} {unit} {'later' if off > 0 else 'earlier'} than published"
+
+
+def signed(value: float, decimals: int) -> str:
+    """A difference with its sign; none where it is nothing."""
+    text = f"{value:+.{decimals}f}"
+    return text if float(text) else text[1:]
 
 
 def outcome(found: Comparison) -> Sentence:

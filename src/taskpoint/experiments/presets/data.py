@@ -56,12 +56,6 @@ DATA: Mapping[str, DataSet] = MappingProxyType(
             "-o mbpp/mbpp.jsonl",
             "CC BY 4.0",
         ),
-        "europarl": DataSet(
-            "Europarl, French-English",
-            "europarl/europarl-v7.fr-en.en",
-            "mkdir -p europarl && curl -L https://www.statmt.org/europarl/v7/fr-en.tgz | tar xz -C europarl",
-            "free of known restrictions",
-        ),
     }
 )
 """Name -> data set."""

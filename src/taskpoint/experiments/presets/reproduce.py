@@ -120,7 +120,8 @@ def _planned(
         subject |= {"model": run.model.name, "revision": run.model.revision, "dtype": run.model.dtype}
     subject |= {key: value for key, value in (("device", wishes.device), ("dtype", wishes.dtype)) if value}
     changes = {"items": wishes.items, "seeds": wishes.seeds}
-    changes = {key: value for key, value in changes.items() if value is not None and key in settings_of(type(config))}
+    changes = {key: value for key, value in changes.items() if value not in (None, getattr(config, key, None))}
+    changes = {key: value for key, value in changes.items() if key in settings_of(type(config))}
     told = [f"{key} {value} in place of {getattr(config, key)}" for key, value in changes.items()]
     if run.model is not None and wishes.model not in (None, run.model.name):
         told.append(f"model {wishes.model} in place of {run.model.name}")
