@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from taskpoint.errors import UnknownNameError as UnknownNameError
     from taskpoint.experiments.bench.run import bench as bench
     from taskpoint.experiments.locate.run import locate as locate
+    from taskpoint.experiments.lora.run import lora as lora
     from taskpoint.models.families import register_family as register_family
     from taskpoint.models.loading import load as load
     from taskpoint.tasks.registry import task as task
@@ -46,6 +47,7 @@ _HOMES = {
     "load": "taskpoint.models.loading",
     "load_prompt": "taskpoint.compiled.compile",
     "locate": "taskpoint.experiments.locate.run",
+    "lora": "taskpoint.experiments.lora.run",
     "register_family": "taskpoint.models.families",
     "sweep_generate": "taskpoint.engine.sweep_generate",
     "sweep_logits": "taskpoint.engine.sweep_logits",

@@ -103,7 +103,8 @@ def cliff(
 
 def cliffs(layers: Int[np.ndarray, " L"], replicates: Float[np.ndarray, "R L"]) -> Float[np.ndarray, " R"]:
     """The first layer behind the cliff in each replicate, whether or not chance could make it."""
-    return layers[_fall(replicates)[0]].astype(np.float64)
+    found: Float[np.ndarray, " R"] = layers[_fall(replicates)[0]].astype(np.float64)
+    return found
 
 
 def _fall(values: Float[np.ndarray, "R L"]) -> tuple[Int[np.ndarray, " R"], Float[np.ndarray, " R"]]:

@@ -5,6 +5,7 @@ Nothing heavy is imported at the top of any of them, because `taskpoint --help` 
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -44,6 +45,8 @@ def main() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     # The profiler that weighs memory announces itself on stderr, once a pass.
     os.environ.setdefault("KINETO_LOG_LEVEL", "6")
+    # Which comes with peft, and names on stderr the kernels that it lacks.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     os.environ["MPLBACKEND"] = "agg"  # figures are drawn into files, whatever else is wished
     open_streams()
     try:

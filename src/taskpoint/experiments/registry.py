@@ -53,6 +53,11 @@ _ROWS = (
         "Measure what a cut saves: prompt, decoded token, memory; beside what counting says is possible.",
         "taskpoint.experiments.bench",
     ),
+    Experiment(
+        "lora",
+        "Find the layers that are worth adapting: one LoRA adapter per layer, on a task that is not yet known.",
+        "taskpoint.experiments.lora",
+    ),
 )
 
 EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType({row.kind: row for row in _ROWS})
