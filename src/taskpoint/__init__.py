@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from taskpoint.experiments.heal.run import heal as heal
     from taskpoint.experiments.locate.run import locate as locate
     from taskpoint.experiments.profile.run import profile as profile
+    from taskpoint.experiments.lora.run import lora as lora
     from taskpoint.models.families import register_family as register_family
     from taskpoint.models.loading import load as load
     from taskpoint.tasks.registry import task as task
@@ -59,6 +60,7 @@ _HOMES = {
     "load_prompt": "taskpoint.compiled.compile",
     "locate": "taskpoint.experiments.locate.run",
     "profile": "taskpoint.experiments.profile.run",
+    "lora": "taskpoint.experiments.lora.run",
     "register_family": "taskpoint.models.families",
     "save_gates": "taskpoint.training.gates_file",
     "sweep_generate": "taskpoint.engine.sweep_generate",

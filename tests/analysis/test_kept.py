@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from taskpoint.analysis.bleu import CorpusBleu
+from taskpoint.analysis.corpus.bleu import CorpusBleu
 from taskpoint.analysis.intervals import resampled_means
 from taskpoint.analysis.kept import lowest_cut
 from taskpoint.errors import SettingError

@@ -59,6 +59,11 @@ _ROWS = (
         "taskpoint.experiments.bench",
     ),
     Experiment(
+        "lora",
+        "Find the layers that are worth adapting: one LoRA adapter per layer, on a task that is not yet known.",
+        "taskpoint.experiments.lora",
+    ),
+    Experiment(
         "heal",
         "Teach adapters under a cut what the uncut model says; how far down can the cut then go?",
         "taskpoint.experiments.heal",

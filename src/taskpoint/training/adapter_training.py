@@ -138,7 +138,7 @@ class Lessons:
                 with dropping_out(self._model):
                     loss = self._loss(first, next(order))
                 losses.append(_finite(loss.item(), number, settings))
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
                 nn.utils.clip_grad_norm_(weights, _CLIP)
                 optimizer.step()
                 step(f"loss {losses[-1]:.3f}")

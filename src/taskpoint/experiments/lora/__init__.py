@@ -1,0 +1,1 @@
+"""Which layer is worth adapting? (paper A, experiment 4)."""
