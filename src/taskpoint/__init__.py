@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from taskpoint.experiments.heads.run import heads as heads
     from taskpoint.experiments.heal.run import heal as heal
     from taskpoint.experiments.locate.run import locate as locate
-    from taskpoint.experiments.profile.run import profile as profile
     from taskpoint.experiments.lora.run import lora as lora
+    from taskpoint.experiments.profile.run import profile as profile
     from taskpoint.models.families import register_family as register_family
     from taskpoint.models.loading import load as load
     from taskpoint.tasks.registry import task as task
