@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from taskpoint.analysis.costs.savings import Saving
+from taskpoint.analysis.layers import LayerValues
 from taskpoint.analysis.loss import gap_share
 from taskpoint.analysis.movement import Movement
 from taskpoint.analysis.recognition import RecognitionPoint
@@ -236,6 +237,7 @@ class LocateView:
         command: the command line that makes such a run again.
         versions: library -> version.
         movements: one for each condition that was measured with several numbers of examples.
+        layers: what the first condition says of each layer; None where not every cut was measured.
     """
 
     model: str
@@ -251,6 +253,7 @@ class LocateView:
     command: str
     versions: Mapping[str, str]
     movements: tuple[MovementView, ...] = ()
+    layers: LayerValues | None = None
 
     def __post_init__(self) -> None:
         if not self.conditions:

@@ -14,8 +14,9 @@ import numpy as np
 
 from taskpoint.analysis.costs.savings import saving
 from taskpoint.analysis.costs.shape import ModelShape
+from taskpoint.analysis.layers import LayerValues
 from taskpoint.analysis.movement import movement
-from taskpoint.analysis.recognition import CurvePoint, RecognitionPoint, curve, recognition_point
+from taskpoint.analysis.recognition import CurvePoint, RecognitionPoint, curve, first_holding, recognition_point
 from taskpoint.asking.condition import EARLY_EXIT, SHUFFLED, ZERO_SHOT, Condition
 from taskpoint.asking.learnt import model_for
 from taskpoint.asking.scores import CurveScores, curve_scores, language_scores
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LAYOUT = ITEMS
+
+# As many as `recognition_point` draws.
+_RESAMPLES = 2000
 
 
 def view_of(folder: RunFolder) -> LocateView:
@@ -82,6 +86,33 @@ def view_of(folder: RunFolder) -> LocateView:
         command=_command(facts, settings),
         versions=dict(folder.versions),
         movements=_movements(curves, conditions),
+        layers=_layers(curves[0], conditions[0].point),
+    )
+
+
+def layers_of(view: LocateView) -> LayerValues:
+    """What each layer gains by seeing the hidden tokens, in the first condition; it points at the recognition point.
+
+    Raises:
+        RunFolderError: not every cut was measured.
+    """
+    if view.layers is None:
+        raise RunFolderError("the run did not measure every cut; run again with cuts 'all'")
+    return view.layers
+
+
+def _layers(own: _Curve, point: RecognitionPoint) -> LayerValues | None:
+    if own.cuts != tuple(range(own.layers + 1)):
+        return None
+    means = own.scores.by_cut
+    replicates = own.scores.statistic.resampled(own.scores.values, resamples=_RESAMPLES, seed=0)  # [R, C]
+    points = first_holding(replicates, point.share, 0.0).astype(np.float64)
+    return LayerValues(
+        what="score gained where the layer sees the hidden tokens",
+        values=np.diff(means),
+        replicates=np.diff(replicates, axis=1),
+        pointed=float("nan") if point.layer is None else float(point.layer),
+        pointed_replicates=points if point.layer is not None else np.full(len(points), np.nan),
     )
 
 

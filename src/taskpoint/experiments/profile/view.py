@@ -6,6 +6,7 @@ import itertools
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -78,8 +79,8 @@ def view_of(folder: RunFolder) -> ProfileView:
 
 def layers_in(folder: Path, kind: str) -> LayerValues:
     """What the run of an experiment, below the folder of the profile, says of every layer; errors as `view_of`."""
-    experiment = EXPERIMENTS[kind].view
-    found: LayerValues = experiment.layers_of(RunFolder.read(folder / kind).of(experiment.LAYOUT))  # type: ignore[attr-defined]
+    experiment: Any = EXPERIMENTS[kind].view
+    found: LayerValues = experiment.layers_of(experiment.view_of(RunFolder.read(folder / kind).of(experiment.LAYOUT)))
     return found
 
 
