@@ -74,3 +74,12 @@ def test_a_cliff_without_its_interval_cannot_be_made() -> None:
     for wrong in ({"layer": None}, {"layer": 3}, {"layer": 3, "low": 4, "high": 5}, {"layer": 3, "reason": "why"}):
         with pytest.raises(SettingError, match="cliff"):
             Cliff(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("level", [0.1, 1 / 3, 0.7])
+def test_layers_that_are_all_alike_have_no_cliff(level: float) -> None:
+    """The sums of equal numbers differ by rounding, and a share of no variance is none."""
+    layers = np.arange(12)
+    found = cliff(layers, np.full(12, level), np.full((50, 12), level))
+    assert found.layer is None
+    assert found.reason == "no layer gives more than those above it"

@@ -75,7 +75,7 @@ def cliff(
         return Cliff(None, reason="fewer than 2 layers were measured")
     places, drops = _fall(values[None])
     place, drop = int(places[0]), float(drops[0])
-    if drop <= 0:
+    if drop <= 0 or not np.ptp(values):  # of equal values rounding makes a drop
         return Cliff(None, reason="no layer gives more than those above it")
     chance = float(np.quantile(_fall(replicates - values)[1], level))
     if drop <= chance:

@@ -154,6 +154,7 @@ def _settings(kind: str, config: ProfileConfig) -> Any:
     known = EXPERIMENTS[kind].config.CONFIG
     shared: Mapping[str, Any] = {
         "shots": config.shots,
+        "train_shots": config.shots,
         "seeds": config.seeds,
         "items": config.items,
         "instruction": config.instruction,
