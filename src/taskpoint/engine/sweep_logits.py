@@ -69,6 +69,8 @@ def sweep_last_logits(
     check_masks(parts.vocabulary, input_ids, drop, attention_mask)
     check_last(last, input_ids)
     plain = follows_hooks(model)
+    if context is not None:
+        context.check(ablated=False)
     if context is not None and (context.base is None or not plain):
         input_ids, drop, attention_mask = context.whole(input_ids, drop, attention_mask)
         context = None
