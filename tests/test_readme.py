@@ -61,7 +61,6 @@ MADE_BY = {
     "runs/demo": "make demo",
     "--prompt fr.safetensors": "taskpoint compile --task lexicon:english-french --after 9 --out fr.safetensors",
     "runs/bench-...": "taskpoint bench --out runs/bench-...",
-    "runs/ablate-...": "taskpoint ablate --out runs/ablate-...",
 }
 
 # All that stands on stderr while all goes well: how far a run is; and how far the library has read a model that is not

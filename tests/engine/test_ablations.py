@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import pytest
@@ -29,6 +30,8 @@ from taskpoint.engine.context import read_context
 from taskpoint.engine.cut import cut_context
 from taskpoint.engine.paths.every_cut_decode import can_decode_every_cut
 from taskpoint.engine.sweep_ablations import ablation_generate, ablation_logits
+from taskpoint.engine.sweep_generate import sweep_generate
+from taskpoint.engine.sweep_logits import sweep_last_logits
 from taskpoint.errors import ModelError, PlanError
 from taskpoint.models.anatomy import anatomy
 
@@ -96,6 +99,21 @@ def test_a_context_that_is_read_once_gives_what_whole_prompts_give(name: str, ma
     expected = layer_by_layer(model, whole[0], whole[2], 2)
     torch.testing.assert_close(ablation_logits(*given, last=2, context=context), expected, atol=TOLERANCE, rtol=0)
     assert torch.equal(ablation_generate(*given, NEW, context=context), written(model, whole[0], whole[2]))
+
+
+def test_a_context_that_was_read_for_another_sweep_is_refused() -> None:
+    model, nothing = family("llama", layers=FEW_LAYERS), torch.zeros_like(RAGGED.drop)
+    removed = output_projections(model)
+    tokens, drop = RAGGED.input_ids[:1], nothing[:1]
+    cuts, ablated = read_context(model, tokens, drop), read_context(model, tokens, drop, removed=removed)
+    for run in (ablation_logits, ablation_generate):
+        with pytest.raises(PlanError, match="read for cuts, and this is a sweep of removed attentions"):
+            run(model, RAGGED.input_ids, context=cuts)
+    for verb in (functools.partial(sweep_last_logits, last=1), sweep_generate):
+        with pytest.raises(PlanError, match="read for removed attentions, and this is a sweep of cuts"):
+            verb(model, RAGGED.input_ids, nothing, context=ablated)
+    with pytest.raises(PlanError, match="some tokens of the context are dropped"):
+        read_context(model, tokens, RAGGED.drop[:1], removed=removed)
 
 
 def test_all_layers_take_one_prefill_and_one_step_a_token() -> None:

@@ -45,8 +45,10 @@ def read_context(
         raise PlanError(
             f"tokens have shape {list(tokens.shape)} and drop {list(drop.shape)}; expected one row of the same length"
         )
+    if removed and bool(drop.any()):
+        raise PlanError("some tokens of the context are dropped; expected none where attentions are removed")
     if hooked_by_others(model.modules()) or not (exact(model) and can_share_keys(model)):
-        return SweepContext(tokens[0], drop[0], None, None)
+        return SweepContext(tokens[0], drop[0], None, None, bool(removed))
     base: list[Any] = [DynamicLayer() for _ in parts.layers]
     cache = Cache(layers=list(base))
     named = inputs_for(model, None, last=1) | with_cache(model, cache) | {"use_cache": True}
@@ -66,6 +68,7 @@ def read_context(
         drop[0],
         tuple((layer.keys, layer.values) for layer in base),
         tuple((layer.keys, layer.values) for layer in own),
+        bool(removed),
     )
 
 

@@ -180,6 +180,8 @@ def _asked(
     parts = anatomy(model)
     check_masks(parts.vocabulary, input_ids, None, mask)
     check_free(parts)
+    if context is not None:
+        context.check(ablated=True)
     removed = output_projections(model) if projections is None else projections
     asked = _Asked(parts, removed, input_ids, mask, context, together=True)
     plain = follows_hooks(model, "layer")

@@ -75,6 +75,8 @@ def sweep_generate(
     check_new(max_new_tokens)
     ending = Ending(model, eos_token_id)
     plain = follows_hooks(model)
+    if context is not None:
+        context.check(ablated=False)
     if context is not None and (context.base is None or not plain):
         input_ids, drop, attention_mask, lone = context.whole(input_ids, drop, attention_mask, lone)
         context = None

@@ -72,6 +72,8 @@ def sweep_last_logits(
     check_last(last, input_ids)
     plain = follows_hooks(model)
     each_by_itself = lone is not None and not (plain and exact(model))
+    if context is not None:
+        context.check(ablated=False)
     if context is not None and (context.base is None or not plain or each_by_itself):
         input_ids, drop, attention_mask, lone = context.whole(input_ids, drop, attention_mask, lone)
         context = None

@@ -19,6 +19,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
 from taskpoint.engine.paths.shared_keys import CacheState, RoomyLayer, SharedLayer, sharing
+from taskpoint.errors import PlanError
 from taskpoint.models.anatomy import Anatomy
 from taskpoint.models.library import Cache, accepts, inputs_for, true_positions
 
@@ -36,12 +37,23 @@ class SweepContext:
         base: by layer, keys and values of all tokens; None where rows cannot share them on this model, so that sweeps
             read the context with each row.
         own: by layer, keys and values of the kept tokens under each cut that has begun there. [R, K, P, D] each
+        ablated: `own` is of removed attentions instead of cuts.
     """
 
     tokens: Int[Tensor, " T"]
     drop: Bool[Tensor, " T"]
     base: tuple[Keys, ...] | None
     own: tuple[Keys, ...] | None
+    ablated: bool = False
+
+    def check(self, ablated: bool) -> None:
+        """Refuses, by a PlanError, a context that was read for another kind of sweep."""
+        if self.ablated != ablated:
+            kinds = ("cuts", "removed attentions") if ablated else ("removed attentions", "cuts")
+            raise PlanError(
+                f"the context was read for {kinds[0]}, and this is a sweep of {kinds[1]}; read it by read_context with"
+                f"{'' if ablated else 'out'} `removed`"
+            )
 
     @property
     def length(self) -> int:
