@@ -44,6 +44,7 @@ SMALL = {
     "ablate": "--items 2 --seeds 1",
     "bench": "--rounds 1 --new 1 --query 4 --context 8 --batch 1 --cuts N/2",
     "reproduce": "--items 2 --seeds 1 --run llama-3.1-8b-no-instruction",
+    "heads": "--items 2 --seeds 1 --train-items 4 --epochs 1 --random 1",
 }
 
 # Words of a document, or of the Makefile -> what is run in their place.
@@ -51,6 +52,7 @@ SHORTER = {
     "--items 48": "--items 2",
     "--paper": "--paper --no-controls --cuts 0,6,12",
     "--context 512,2048,8192 --batch 1,8": "--context 8,16,32 --batch 1,2",
+    "train_shots=[0, 5], shots=[0, 5]": "train_shots=0, shots=0, seeds=1, items=2, train_items=4, epochs=1",
     "context=[128, 512], batch=[1, 8]": "context=[8, 16], batch=[1, 2], rounds=1, new=2",
 }
 if not torch.cuda.is_available():
@@ -61,6 +63,7 @@ MADE_BY = {
     "runs/demo": "make demo",
     "--prompt fr.safetensors": "taskpoint compile --task lexicon:english-french --after 9 --out fr.safetensors",
     "runs/bench-...": "taskpoint bench --out runs/bench-...",
+    "report runs/heads": "taskpoint heads --train-shots 0 --shots 0 --out runs/heads",
 }
 
 # All that stands on stderr while all goes well: how far a run is; and how far the library has read a model that is not

@@ -62,7 +62,7 @@ class HeadsConfig(Configuration):
         0.5, "A gate up to here counts as closed.", lambda name, value: number(name, value, 0.0, 1.0)
     )
     random: int = setting(
-        3, "Random masks, with as many heads closed, to hold each trained one against.", from_to(0, 100)
+        5, "Random masks, with as many heads closed, to hold each trained one against.", from_to(0, 100)
     )
     batch_size: int = setting(32, "Prompts computed at once, and in one step of training.", from_to(1))
     instruction: bool = setting(True, "Whether prompts have an instruction.", flag)

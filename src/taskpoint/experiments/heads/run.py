@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from taskpoint.asking.answer_end import AnswerEnd
@@ -19,7 +20,7 @@ from taskpoint.asking.token_device import token_device
 from taskpoint.configuration import described
 from taskpoint.engine.calls.forward import check_free
 from taskpoint.engine.calls.projections import output_projections
-from taskpoint.engine.gates import gated_heads, heads_of
+from taskpoint.engine.gates import gating, heads_of
 from taskpoint.errors import PlanError, SettingError
 from taskpoint.experiments import runner
 from taskpoint.experiments.contract import Step, Work
@@ -199,14 +200,14 @@ class Heads(Work[Cell]):
             self._save(values, self.folder / folder / file_name(cell.penalty, cell.train_shots, cell.seed))
         told: dict[str, Any] = {"epochs": trained.epochs, "loss": trained.loss}
         yield from self._answers(cell, GATES, gates, **told)
-        step(f"{cell.key}, answers with gates")
+        step("answers with gates")
         yield from self._answers(cell, MASK, mask, **told)
-        step(f"{cell.key}, answers with the mask")
+        step("answers with the mask")
         if mask.all():
             return  # every random mask would be the same one
         for draw in range(self.config.random):
             yield from self._answers(cell, RANDOM, _shuffled(mask, cell.key, draw), draw=draw, **told)
-            step(f"{cell.key}, answers with random heads")
+            step("answers with random heads")
 
     def _trained(self, cell: Cell, step: Step) -> TrainedGates:
         lm, config = self._lm, self.config
@@ -224,8 +225,7 @@ class Heads(Work[Cell]):
             [AnswerBatch.of(part, pad, device) for part in self._parts(prompts)]
             for prompts in self._prompts.taught(cell.train_shots or 0, cell.seed)
         )
-        noted: Step = lambda note: step(f"{cell.key}, {note}")  # noqa: E731
-        return train_gates(lm.model, self._projections, training, held_out, settings, noted)
+        return train_gates(lm.model, self._projections, training, held_out, settings, step)
 
     def _answers(
         self, cell: Cell, condition: str, gates: NDArray[np.float32], draw: int = 0, **told: Any
@@ -233,7 +233,7 @@ class Heads(Work[Cell]):
         """The test items of every number of shots, asked with these gates."""
         for shots in self.config.shots:
             prompts = self._prompts.asked(shots, cell.seed)
-            with gated_heads(self._lm.model, HeadGates(gates)):
+            with gating(self._projections, torch.from_numpy(gates)):
                 texts = [text for part in self._parts(prompts) for text in self._texts(part)]
             for item, text in zip(self._prompts.items, texts, strict=True):
                 yield HeadsRow(

@@ -142,23 +142,24 @@ def _of(rows: pd.DataFrame, condition: str, shots: int) -> CurveScores:
 
 
 def _random(found: pd.DataFrame, whole: CurveScores, shots: int) -> CurveScores | None:
-    """The scores with random heads closed, several masks of a seed as one: their mean, or counts of all.
+    """The scores with random heads closed, where each mask of each seed counts as a seed of its own.
 
     Under a seed whose training closed no head they are those of the untouched model.
     """
     rows = found[(found["condition"] == RANDOM) & (found["shots"] == shots)]
     if rows.empty:
         return None
-    seeds = sorted(rows["seed"].unique())
-    masks = [_of(rows[rows["draw"] == draw], RANDOM, shots).values for draw in sorted(rows["draw"].unique())]
-    values = whole.values.copy()  # [1, S, I] or [1, S, I, n]
-    values[:, seeds] = np.sum(masks, 0) if values.ndim > 3 else np.mean(masks, 0)
-    return replace(whole, values=values)
+    seeds, draws = sorted(rows["seed"].unique()), sorted(rows["draw"].unique())
+    values = np.stack([whole.values] * len(draws), axis=2)  # [1, S, D, I] or [1, S, D, I, n]
+    for number, draw in enumerate(draws):
+        values[:, seeds, number] = _of(rows[rows["draw"] == draw], RANDOM, shots).values
+    return replace(whole, values=values.reshape(1, -1, *whole.values.shape[2:]))
 
 
 def _kept(whole: CurveScores, other: CurveScores) -> Interval | None:
     """One score as a share of the other, with items and seeds drawn alike for both; None where that is 0."""
-    both = np.concatenate([whole.values, other.values])
+    masks = other.values.shape[1] // whole.values.shape[1]  # of each seed
+    both = np.concatenate([np.repeat(whole.values, masks, axis=1), other.values])
     observed = whole.statistic.observed(both)
     replicates = whole.statistic.resampled(both, resamples=_RESAMPLES, seed=0)
     if not observed[0] > 0 or not (replicates[:, 0] > 0).all():
