@@ -39,13 +39,18 @@ NOT_RUN = {
 }
 
 # Verb -> options that stand before those of the line, so that they count only where the line leaves them out.
-SMALL = {"locate": "--items 2 --seeds 1", "bench": "--rounds 1 --new 1 --query 4 --context 8 --batch 1 --cuts N/2"}
+SMALL = {
+    "locate": "--items 2 --seeds 1",
+    "bench": "--rounds 1 --new 1 --query 4 --context 8 --batch 1 --cuts N/2",
+    "heal": "--items 4 --seeds 1 --after 2 --training 8 --steps 1",
+}
 
 # Words of a document, or of the Makefile -> what is run in their place.
 SHORTER = {
     "--items 48": "--items 2",
     "--paper": "--paper --no-controls --cuts 0,6,12",
     "--context 512,2048,8192 --batch 1,8": "--context 8,16,32 --batch 1,2",
+    "after=[2, 4], shots=5, seeds=2": "after=[2], shots=5, seeds=1, items=4, training=8, steps=1",
     "context=[128, 512], batch=[1, 8]": "context=[8, 16], batch=[1, 2], rounds=1, new=2",
 }
 if not torch.cuda.is_available():
@@ -55,12 +60,13 @@ if not torch.cuda.is_available():
 MADE_BY = {
     "runs/demo": "make demo",
     "--prompt fr.safetensors": "taskpoint compile --task lexicon:english-french --after 9 --out fr.safetensors",
+    "runs/heal": "taskpoint heal --out runs/heal",
     "runs/bench-...": "taskpoint bench --out runs/bench-...",
 }
 
 # All that stands on stderr while all goes well: how far a run is; and how far the library has read a model that is not
 # bundled, which may take minutes (models/quiet.py).
-OURS = re.compile(r"((locate|bench|compile|generate): \d+ of \d+.*\s*)*")
+OURS = re.compile(r"((locate|bench|heal|compile|generate): \d+ of \d+.*\s*)*")
 LOADING = re.compile(r"\s*(Loading weights: .*\s*)*")
 # What a library might say on stdout.
 NOTICE = re.compile(r"warn|deprecat|\[transformers\]|traceback", re.IGNORECASE)

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 
 from arena import Case
+from healing import healing
 from named_calls import calls
 from named_damage import tracebacks
 from preparing import (
@@ -333,5 +334,5 @@ def hanging() -> Iterator[Case]:
 
 
 NAMED: tuple[Case, ...] = (
-    *silently_wrong(), *overwritten(), *out_of_range(), *tracebacks(), *calls(), *hanging(),
+    *silently_wrong(), *overwritten(), *out_of_range(), *tracebacks(), *calls(), *hanging(), *healing(),
 )  # fmt: skip
