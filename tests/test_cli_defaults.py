@@ -23,6 +23,8 @@ from taskpoint.experiments.bench import run as bench_run
 from taskpoint.experiments.bench.config import BenchConfig
 from taskpoint.experiments.bench.fitting import fitted
 from taskpoint.experiments.bench.subject import Subject
+from taskpoint.experiments.heal import run as heal_run
+from taskpoint.experiments.heal.config import HealConfig
 from taskpoint.experiments.locate import run as locate_run
 from taskpoint.experiments.locate.config import LocateConfig
 from taskpoint.experiments.subjects import ModelAndTask
@@ -84,6 +86,13 @@ def test_bench(monkeypatch: pytest.MonkeyPatch) -> None:
     typed = called(monkeypatch, runner, "run", line(monkeypatch, "bench")).arguments["work"]
     written = called(monkeypatch, runner, "run", lambda: tp.bench(tp.load())).arguments["work"]
     assert typed.config == written.config == fitted(Subject.of(tp.load()), BenchConfig())
+    assert typed.manifest == written.manifest
+
+
+def test_heal(monkeypatch: pytest.MonkeyPatch) -> None:
+    typed = called(monkeypatch, runner, "run", line(monkeypatch, "heal")).arguments["work"]
+    written = called(monkeypatch, runner, "run", lambda: tp.heal(tp.load(), tp.task("lexicon"))).arguments["work"]
+    assert typed.config == written.config == HealConfig(after=(0, 2, 4, 6, 8, 10))
     assert typed.manifest == written.manifest
 
 
@@ -153,8 +162,22 @@ def test_the_words_of_a_configuration_of_bench_give_it_again(
     assert called(monkeypatch, bench_run, "start", line(monkeypatch, "bench", *config.words())).args[1] == config
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        HealConfig(),
+        HealConfig(after="all", layers="below", keep=0.5, references=True, save_adapters=False),
+        HealConfig.of(after=[3, 1], hide="query", instruction=True, lr=1e-3, alpha=3.5, template="arrow", fresh=True),
+    ],
+)
+def test_the_words_of_a_configuration_of_heal_give_it_again(
+    monkeypatch: pytest.MonkeyPatch, config: HealConfig
+) -> None:
+    assert called(monkeypatch, heal_run, "start", line(monkeypatch, "heal", *config.words())).args[1] == config
+
+
 def test_the_words_of_a_subject_give_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = ModelAndTask("lexicon", "lexicon:plural", "Give the plural.", "chrf:lc", "float64", "cpu", "main")
+    asked = ModelAndTask("lexicon", "lexicon:plural", "Give the plural.", "chrf:lc", "float64", "cpu", "main", "DIR")
 
     def load(self: ModelAndTask) -> None:
         assert self == asked
@@ -165,15 +188,16 @@ def test_the_words_of_a_subject_give_it_again(monkeypatch: pytest.MonkeyPatch) -
         line(monkeypatch, "locate", *asked.words())()
 
 
-@pytest.mark.parametrize("words", [("locate", "lexicon"), ("bench", "lexicon")])
+@pytest.mark.parametrize("words", [("locate", "lexicon"), ("bench", "lexicon"), ("heal", "lexicon")])
 def test_a_model_is_loaded_as_the_command_line_says(monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) -> None:
-    more = ["--dtype", "float64", "--device", "meta", "--revision", "other"]
+    more = ["--dtype", "float64", "--device", "meta", "--revision", "other", "--adapter", "DIR"]
     loaded = called(monkeypatch, loading, "load", line(monkeypatch, *words, *more)).arguments
     assert list(loaded.values())[:1] == ["lexicon"]
-    assert {name: loaded[name] for name in ("dtype", "device", "revision")} == {
+    assert {name: loaded[name] for name in ("dtype", "device", "revision", "adapter")} == {
         "dtype": "float64",
         "device": "meta",
         "revision": "other",
+        "adapter": "DIR",
     }
 
 
@@ -225,6 +249,7 @@ def test_generate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, compiled: Pat
     [
         ["locate"],
         ["bench"],
+        ["heal"],
         ["compile", "--task", "lexicon:plural", "--after", "9", "--out", "never.safetensors"],
         ["models", "--check", "lexicon"],
     ],

@@ -45,6 +45,7 @@ SMALL = {
     "bench": "--rounds 1 --new 1 --query 4 --context 8 --batch 1 --cuts N/2",
     "reproduce": "--items 2 --seeds 1 --run llama-3.1-8b-no-instruction",
     "heads": "--items 2 --seeds 1 --train-items 4 --epochs 1 --random 1",
+    "heal": "--items 4 --seeds 1 --after 2 --training 8 --steps 1",
 }
 
 # Words of a document, or of the Makefile -> what is run in their place.
@@ -53,6 +54,7 @@ SHORTER = {
     "--paper": "--paper --no-controls --cuts 0,6,12",
     "--context 512,2048,8192 --batch 1,8": "--context 8,16,32 --batch 1,2",
     "train_shots=[0, 5], shots=[0, 5]": "train_shots=0, shots=0, seeds=1, items=2, train_items=4, epochs=1",
+    "after=[2, 4], shots=5, seeds=2": "after=[2], shots=5, seeds=1, items=4, training=8, steps=1",
     "context=[128, 512], batch=[1, 8]": "context=[8, 16], batch=[1, 2], rounds=1, new=2",
 }
 if not torch.cuda.is_available():
@@ -62,6 +64,7 @@ if not torch.cuda.is_available():
 MADE_BY = {
     "runs/demo": "make demo",
     "--prompt fr.safetensors": "taskpoint compile --task lexicon:english-french --after 9 --out fr.safetensors",
+    "runs/heal": "taskpoint heal --out runs/heal",
     "runs/bench-...": "taskpoint bench --out runs/bench-...",
     "report runs/heads": "taskpoint heads --train-shots 0 --shots 0 --out runs/heads",
 }

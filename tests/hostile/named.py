@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from arena import Case
 from named_ablate import ablations
+from healing import healing
 from named_calls import calls
 from named_damage import tracebacks
 from named_presets import presets
@@ -335,5 +336,5 @@ def hanging() -> Iterator[Case]:
 
 
 NAMED: tuple[Case, ...] = (
-    *silently_wrong(), *overwritten(), *out_of_range(), *tracebacks(), *calls(), *hanging(), *presets(), *ablations(),
+    *silently_wrong(), *overwritten(), *out_of_range(), *tracebacks(), *calls(), *hanging(), *presets(), *ablations(), *healing(),
 )  # fmt: skip

@@ -28,7 +28,17 @@ TINY_BENCH = (
     "--rounds",
     "1",
 )
+HEAL = (
+    "heal", "--task", "lexicon:plural", "--items", "4", "--seeds", "1", "--after", "3", "--training", "6",
+    "--batch", "6", "--steps", "1", "--shots", "2",
+)  # fmt: skip
 DIGITS = "9" * 5_000
+# An adapter that changes nothing yet; as peft makes it.
+_ADAPTER = (
+    "import peft\n"
+    "made = peft.get_peft_model(tp.load().model, peft.LoraConfig(target_modules=['o_proj'], task_type='CAUSAL_LM'))\n"
+    "made.save_pretrained('adapter')\n"
+)
 
 # What cases copy: made once, by the command lines and the code of this table.
 MATERIALS: dict[str, Case] = {
@@ -46,6 +56,14 @@ MATERIALS: dict[str, Case] = {
     "model": Case("model", code="lm.model.save_pretrained('model'); lm.tokenizer.save_pretrained('model')", exit=0),
     "narrow": Case("narrow", code="lm.model.resize_token_embeddings(40)\n"
                    "lm.model.save_pretrained('narrow'); lm.tokenizer.save_pretrained('narrow')", exit=0),
+    "healed": Case("healed", (*HEAL, "--out", "healed"), exit=0),
+    "adapter": Case("adapter", code=_ADAPTER, exit=0),
+    "healed.safetensors": Case(
+        "healed.safetensors",
+        code=f"{_ADAPTER}prompt = tp.compile_prompt(tp.load(adapter='adapter'), 'lexicon:plural', after=6)\n"
+        "prompt.save('healed.safetensors')",
+        exit=0,
+    ),
 }  # fmt: skip
 
 
