@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
+from taskpoint.configuration import settings_of
 from taskpoint.errors import DataError, ModelError, RunFolderError, SettingError, UnknownNameError
 from taskpoint.experiments.presets import beside, page, reading, reproduce
 from taskpoint.experiments.presets.preset import PublishedNumber, Value
 from taskpoint.experiments.presets.reproduce import Measured, Wishes
 from taskpoint.experiments.runs import read_run
+from taskpoint.experiments.subjects import ModelAndTask
 from taskpoint.report.blocks import Cell, Column, Report, Table
 from taskpoint.report.drawings import Curve, Curves, Row
 
@@ -211,6 +213,23 @@ def test_missing_data_say_how_to_get_them(data: Path, tmp_path: Path, monkeypatc
     monkeypatch.setenv("TASKPOINT_DATA", str(data))
     (first, *_) = reproduce.planned(fig3, Wishes())
     assert first.subject.task == f"flores:{data / 'flores101'}:eng-fra"  # type: ignore[attr-defined]
+
+
+@pytest.mark.xfail(
+    "run_programs" not in settings_of(ModelAndTask), reason="tasks of programs are not there", strict=True
+)
+def test_programs_are_run_only_where_the_user_allows_it(tmp_path: Path) -> None:
+    for file in ("humaneval/HumanEval.jsonl", "mbpp/mbpp.jsonl"):
+        (tmp_path / file).parent.mkdir()
+        (tmp_path / file).touch()
+    code = reading.find("sia2024/code")
+    for allowed in (False, True):
+        for each in reproduce.planned(code, Wishes(data=tmp_path, run_programs=allowed)):
+            asked: Any = each.subject
+            assert asked.run_programs is allowed
+            assert asked.task.startswith(f"humaneval-docstring:{tmp_path}/humaneval/HumanEval.jsonl+mbpp:{tmp_path}")
+    with pytest.raises(DataError, match=r"data\.run_programs"):
+        reading.parse(TEXT.replace('"lexicon:past"', '"lexicon:past", run_programs: true'), "own.yaml", "own")
 
 
 def test_a_missing_model_says_how_to_get_it_before_the_first_run(data: Path) -> None:

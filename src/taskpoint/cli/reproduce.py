@@ -34,6 +34,9 @@ def reproduce(
     seeds: Annotated[int | None, typer.Option(help="Draws of examples of each run, for a try.")] = None,
     dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16. (default: the preset's)")] = None,
     device: DeviceOption = None,
+    run_programs: Annotated[
+        bool, typer.Option("--run-programs", help="Run the programs that models write, where a preset asks for some.")
+    ] = False,
     list_: Annotated[
         bool, typer.Option("--list", help="List presets: what each shows, its models, what it takes.")
     ] = False,
@@ -55,7 +58,7 @@ def reproduce(
     from taskpoint.report import terminal
     from taskpoint.report.progress import progress
 
-    wishes = doing.Wishes(model, task, data, items, seeds, device, dtype, tuple(run or ()))
+    wishes = doing.Wishes(model, task, data, items, seeds, device, dtype, tuple(run or ()), run_programs)
     plan = doing.planned(found, wishes)
     doing.check_models(plan)
     folder = out or doing.default_folder(found, plan)

@@ -41,6 +41,7 @@ class Wishes:
         items: test items of each run.
         seeds: draws of each run.
         runs: names of the runs to do; none does all.
+        run_programs: allows what no preset may: that programs which a model wrote are run.
     """
 
     model: str | None = None
@@ -51,6 +52,7 @@ class Wishes:
     device: str | None = None
     dtype: str | None = None
     runs: tuple[str, ...] = ()
+    run_programs: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,8 @@ def _planned(
     elif run.model is not None:
         subject |= {"model": run.model.name, "revision": run.model.revision, "dtype": run.model.dtype}
     subject |= {key: value for key, value in (("device", wishes.device), ("dtype", wishes.dtype)) if value}
+    if wishes.run_programs and "run_programs" in settings_of(experiment.config.SUBJECT):
+        subject["run_programs"] = True
     changes = {"items": wishes.items, "seeds": wishes.seeds}
     changes = {key: value for key, value in changes.items() if value not in (None, getattr(config, key, None))}
     changes = {key: value for key, value in changes.items() if key in settings_of(type(config))}
