@@ -66,21 +66,24 @@ def test_the_zero_shot_control_is_told_what_to_do_in_the_same_way() -> None:
 @pytest.fixture(scope="module")
 def grid(lm: LanguageModel, tmp_path_factory: pytest.TempPathFactory) -> tuple[LocateResult, Path]:
     folder = tmp_path_factory.mktemp("grid")
-    config = LocateConfig.of(conditions=GRID_CONDITIONS, shots=2, seeds=1, items=2, cuts=[6], max_new_tokens=3)
+    config = LocateConfig.of(
+        conditions=GRID_CONDITIONS, shots=2, seeds=1, items=2, cuts=[6], max_new_tokens=3, controls=False
+    )
     found = runner.run(EXPERIMENTS["locate"], start(Asked(lm, tp.task(PLURAL)), config), folder)
     return LocateResult(found.rows, found.view, found.folder), folder
 
 
-def test_one_run_has_every_condition_and_its_controls(grid: tuple[LocateResult, Path]) -> None:
+def test_one_run_has_every_condition_and_its_controls(lm: LanguageModel, grid: tuple[LocateResult, Path]) -> None:
     found, folder = grid
-    names = set(found.rows["condition"])
-    assert {one.name for one in GRID_CONDITIONS} <= names
-    tellings = {one.telling for one in GRID_CONDITIONS}
-    assert names - {one.name for one in GRID_CONDITIONS} == {
-        kind + telling for kind in ("zero-shot", "shuffled answers", "early exit") for telling in tellings
-    }
+    curves = {one.name for one in GRID_CONDITIONS}
+    assert set(found.rows["condition"]) == curves
     assert view_of_folder(folder) == found.view
     assert "--grid" in found.view.command
+    work = start(Asked(lm, tp.task(PLURAL)), LocateConfig.of(conditions=GRID_CONDITIONS, shots=2, seeds=1, items=2))
+    (cells,) = work.groups(lambda: found.rows)
+    assert {cell.name for cell in cells} - curves == {
+        kind + one.telling for kind in ("zero-shot", "shuffled answers", "early exit") for one in GRID_CONDITIONS
+    }
 
 
 def test_the_figure_has_every_curve_of_the_grid_in_rows_that_tell_them_apart(grid: tuple[LocateResult, Path]) -> None:
@@ -168,7 +171,8 @@ def test_a_folder_from_before_places_and_wordings_is_read_and_continued(lm: Lang
 
 def test_numbers_of_examples_share_a_scale_and_are_compared_by_the_test(lm: LanguageModel, tmp_path: Path) -> None:
     shots = (1, 2, 4)
-    found = tp.locate(lm, tp.task("lexicon"), shots=shots, seeds=2, items=20, controls=False, out=tmp_path)
+    named = {"seeds": 1, "items": 12, "max_new_tokens": 3, "controls": False, "out": tmp_path}
+    found = tp.locate(lm, tp.task("lexicon"), shots=shots, **named)  # type: ignore[arg-type]
     (moved,) = found.view.movements
     scores = {k: curve_scores(found.rows, "examples", k, range(N + 1)).values for k in shots}
     pointed = {k: scores[k] for k, one in zip(shots, found.view.conditions, strict=True) if one.point.layer is not None}
@@ -191,7 +195,7 @@ def test_both_directions_of_a_pair_have_a_panel_each(lm: LanguageModel, tmp_path
     suite = tp.task("lexicon")
     assert isinstance(suite, MappingTask)
     pair = MappingTask("pair", tuple(one for one in suite.subtasks if one.name in ("plural", "capital")))
-    found = tp.locate(lm, pair, shots=2, seeds=1, items=8, cuts=[0, 3, 6], controls=False)
+    found = tp.locate(lm, pair, shots=2, seeds=1, items=6, cuts=[6], max_new_tokens=3, controls=False)
     (curves,) = figure_blocks(found.view)
     assert curves.heads == tuple(part.name for part in found.view.conditions[0].parts) == ("capital", "plural")
     (row,) = curves.rows

@@ -335,6 +335,50 @@ def hanging() -> Iterator[Case]:
     )
 
 
+def instructions() -> Iterator[Case]:
+    """What a prompt cannot be told, and sets of conditions that do not go together."""
+    told = "--instruction", "yes"
+    for argv, says in (
+        (("--grid", "--hide", "query"), "--grid brings its own conditions"),
+        (("--grid", "--wording", "1"), "--grid brings its own conditions"),
+        (("--grid", "--place", "after-query"), "--grid brings its own conditions"),
+        (("--grid", "--paper"), "--paper and --grid were both asked for"),
+        (("--grid", "--shots", "1"), "examples[1:]"),
+        (("--place", "after-query"), "the prompt has none"),
+        (("--wording", "1"), "the prompt has none"),
+        ((*told, "--wording", "3"), "set wording to at most 2"),
+        ((*told, "--wording", "-1"), "wording"),
+        ((*told, "--wording", "two"), "wording"),
+        ((*told, "--place", "last"), "place"),
+        (("--hide", "all,examples"), "'all' beside other segments"),
+        (("--hide", "all.answers"), "'all' beside other segments"),
+    ):
+        yield Case(f"locate {' '.join(argv)}", (*LOCATE, *argv), says=says)
+    yield Case(
+        "an instruction behind the query in a chat",
+        (
+            "locate",
+            "model",
+            *LOCATE[1:],
+            "--template",
+            "chat",
+            *told,
+            "--place",
+            "after-query",
+            "--max-new-tokens",
+            "4",
+        ),
+        says="stands first",
+        needs=("model",),
+        prepare=looping_template,  # it is refused before the template is read
+    )
+    yield Case(
+        "compile --hide all",
+        ("compile", "--task", "lexicon:plural", "--after", "6", "--hide", "all", "--out", "p"),
+        says="hides the query",
+    )
+
+
 NAMED: tuple[Case, ...] = (
-    *silently_wrong(), *overwritten(), *out_of_range(), *tracebacks(), *calls(), *hanging(), *presets(), *ablations(), *healing(),
+    *silently_wrong(), *overwritten(), *out_of_range(), *tracebacks(), *calls(), *hanging(), *presets(), *ablations(), *healing(), *instructions(),
 )  # fmt: skip
