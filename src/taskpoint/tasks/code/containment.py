@@ -74,17 +74,22 @@ class Limits:
 
 
 class Containment(ABC):
-    """A way to start Python so that it can do no harm.
+    """A way to start Python so that it can do no harm."""
 
-    Attributes:
-        description: What does the containing, and what it leaves open, for reports.
-        vanishes: Whether all processes of a program end with the first one that was started for it.
-        counts_files: Whether the program's folder holds no more than it may.
-    """
+    @property
+    @abstractmethod
+    def description(self) -> str:
+        """What does the containing, and what it leaves open, for reports."""
 
-    description: str
-    vanishes: bool
-    counts_files: bool
+    @property
+    @abstractmethod
+    def vanishes(self) -> bool:
+        """Whether all processes of a program end with the first one that was started for it."""
+
+    @property
+    @abstractmethod
+    def counts_files(self) -> bool:
+        """Whether the program's folder cannot hold more than it may."""
 
     @abstractmethod
     def command(self, folder: Path, limits: Limits, steps: Sequence[Step], then: Sequence[str]) -> list[str]:
@@ -130,13 +135,22 @@ class Bubblewrap(Containment):
 
     program: str
     version: str
-    vanishes = True
-    counts_files = True
+    as_root: bool
 
     @property
     def description(self) -> str:
-        """Its name and version."""
-        return f"bubblewrap {self.version}"
+        """Its name and version, and whether programs are those of another user."""
+        return f"bubblewrap {self.version}{', as another user' if self.as_root else ''}"
+
+    @property
+    def vanishes(self) -> bool:
+        """True."""
+        return True
+
+    @property
+    def counts_files(self) -> bool:
+        """True."""
+        return True
 
     def home(self, folder: str) -> str:
         """What the process calls its folder."""
@@ -145,12 +159,22 @@ class Bubblewrap(Containment):
     def command(self, folder: Path, limits: Limits, steps: Sequence[Step], then: Sequence[str]) -> list[str]:
         """See `Containment.command`."""
         bound = [word for path in _readable() for word in ("--ro-bind", path, path)]
+        # By itself bubblewrap makes them as closed as they are outside, such as the home of root.
+        parents = dict.fromkeys(str(each) for path in _readable() for each in reversed(Path(path).parents[:-1]))
+        opened = [word for path in parents for word in ("--perms", "0755", "--dir", path)]
         return [
-            *(self.program, "--unshare-all", "--die-with-parent", "--cap-drop", "ALL", *bound, "--dev", "/dev"),
-            *("--size", str(limits.folder << 20), "--tmpfs", _OWN, "--chdir", _OWN),
+            *(self.program, *self._rights(), "--die-with-parent", *opened, *bound, "--dev", "/dev"),
+            *("--perms", "1777", "--size", str(limits.folder << 20), "--tmpfs", _OWN, "--chdir", _OWN),
             *("--remount-ro", "/dev", "--remount-ro", "/"),
-            *_python(steps, then),
+            *_python([*([("user", (_nobody(),))] if self.as_root else []), *steps], then),
         ]
+
+    def _rights(self) -> list[str]:
+        """What the process may do: as root, only to become somebody else."""
+        if not self.as_root:
+            return ["--unshare-all", "--cap-drop", "ALL"]
+        apart = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
+        return [*apart, "--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
 
 
 @dataclass(frozen=True)
@@ -182,7 +206,12 @@ class Plain(Containment):
 
     def command(self, folder: Path, limits: Limits, steps: Sequence[Step], then: Sequence[str]) -> list[str]:
         """See `Containment.command`."""
-        return _python([("apart", (str(folder), _readable(), limits.folder, self.wanted)), *steps], then)
+        return _python([("apart", (str(folder), _readable(), limits.folder, self.wanted, _nobody())), *steps], then)
+
+
+def _nobody() -> int:
+    """The number of a user and group that nobody has."""
+    return (1 << 30) + secrets.randbelow(1 << 30)
 
 
 def _readable() -> list[str]:
@@ -210,7 +239,7 @@ def _python(steps: Sequence[Step], then: Sequence[str] = ()) -> list[str]:
 def _needed(steps: Sequence[Step]) -> list[str]:
     """The files that the steps need, each after those that it imports."""
     names = {name for name, _ in steps}
-    needed = [name for name in ("apart", "wire", "program", "judge") if name in names]
+    needed = [name for name in ("user", "apart", "wire", "program", "judge") if name in names]
     return list(dict.fromkeys(("wire", "program", *needed) if {"program", "judge"} & names else needed))
 
 
@@ -224,10 +253,12 @@ def containment() -> Containment:
     if os.name != "posix":
         raise SettingError(f"programs cannot be contained on {sys.platform}; score them on Linux or macOS")
     for path in _bubblewraps():
-        found = bubblewrap(path)
-        if found is not None:
-            return found
-    return plain(("namespaces", "landlock"))
+        # Limits and permissions do not hold for root.
+        for as_root in (True, False) if os.geteuid() == 0 else (False,):
+            found = bubblewrap(path, as_root)
+            if found is not None:
+                return found
+    return plain(("namespaces", "user", "landlock"))
 
 
 def _bubblewraps() -> Iterator[str]:
@@ -243,13 +274,13 @@ def _bubblewraps() -> Iterator[str]:
 
 
 @cache
-def bubblewrap(path: str) -> Bubblewrap | None:
+def bubblewrap(path: str, as_root: bool) -> Bubblewrap | None:
     """Containment by this program; None where it does not work, as where user namespaces are forbidden."""
     try:
         said = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=_PROBE_SECONDS).stdout
     except (OSError, subprocess.SubprocessError, ValueError):
         return None
-    found = Bubblewrap(path, said.split()[-1] if said.split() else "of unknown version")
+    found = Bubblewrap(path, said.split()[-1] if said.split() else "of unknown version", as_root)
     return found if _tried(found) is not None else None
 
 
@@ -270,7 +301,9 @@ def _tried(tried: Containment) -> list[str] | None:
     """What a contained Python tells of the measures that were taken; None where it does not come so far."""
     with (
         tempfile.TemporaryFile() as told,
-        tried.started(Limits(), [], subprocess.DEVNULL, told, then=("import json", "print(json.dumps(told))")) as one,
+        tried.started(
+            Limits(), [], subprocess.DEVNULL, told, then=("import json", "print(json.dumps(told or []))")
+        ) as one,
     ):
         with contextlib.suppress(subprocess.TimeoutExpired):
             one.process.wait(_PROBE_SECONDS)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from taskpoint.tasks.code.problems import Problem, defined, different, used
 from taskpoint.tasks.code.records import Record, records
-from taskpoint.tasks.code.verdict import Tests
+from taskpoint.tasks.code.verdict import Exam
 
 _QUOTED = re.compile(r'("""|\'\'\')(.*?)\1', re.DOTALL)
 
@@ -43,7 +43,7 @@ def _problem(record: Record, docstring: bool) -> Problem:
         raise record.wrong(f"no function {entry!r} in 'prompt', or no function 'check' in 'test'")
     # The prompt may define functions beside the one that is asked for, and tests use some of them.
     others = functions & used(record.tree(source, "'test'")) - {entry}
-    tests = Tests(reference, (entry,), tuple(sorted(others)), source)
+    tests = Exam(reference, (entry,), tuple(sorted(others)), source)
     quoted = _QUOTED.search(prompt)
     if not docstring:
         said = quoted[2] if quoted else prompt

@@ -14,7 +14,7 @@ from pathlib import Path
 from taskpoint.errors import DataError
 from taskpoint.tasks.code.problems import Problem, defined, different, used
 from taskpoint.tasks.code.records import Record, records
-from taskpoint.tasks.code.verdict import Tests
+from taskpoint.tasks.code.verdict import Exam
 
 _EXAMPLES, _ASKED, _TRAINING = range(1, 11), range(11, 511), range(601, 975)
 _PAPER = range(1, 801)
@@ -65,4 +65,4 @@ def _problem(record: Record) -> Problem:
     if not words or not tests or not asked:
         raise record.wrong("no words, or no test of a function of 'code'; give the file as published")
     shown = "\n".join([words, _TESTED, "", *(test.strip() for test in tests)])
-    return Problem(f"mbpp/{number}", shown, code.rstrip(), "", words, Tests(code, tuple(sorted(asked)), (), source))
+    return Problem(f"mbpp/{number}", shown, code.rstrip(), "", words, Exam(code, tuple(sorted(asked)), (), source))

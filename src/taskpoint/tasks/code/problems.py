@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from taskpoint.tasks.code.records import Record
-from taskpoint.tasks.code.verdict import Tests
+from taskpoint.tasks.code.verdict import Exam
 from taskpoint.tasks.scores.same_text import input_key
 
 
@@ -28,7 +28,7 @@ class Problem:
     answer: str
     start: str
     said: str
-    tests: Tests
+    tests: Exam
 
     @property
     def secret(self) -> str:

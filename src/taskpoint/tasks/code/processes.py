@@ -62,11 +62,13 @@ class Started:
                     size += os.lstat(os.path.join(place, name)).st_blocks * 512
         return size
 
-    def end(self) -> None:
-        """Ends it and everything that it started; returns when nothing of it is left."""
+    def end(self, *, now: bool = False) -> None:
+        """Ends it and everything that it started; returns when nothing of it is left.
+
+        Without `now` it is given a moment to end by itself, as it does where nothing is asked of it any more.
+        """
         with contextlib.suppress(subprocess.TimeoutExpired):
-            # Where nothing is asked of it any more it ends by itself.
-            if self.process.wait(_LEAVES_SECONDS) >= 0:
+            if self.process.wait(0 if now else _LEAVES_SECONDS) >= 0:
                 return
         deadline = time.monotonic() + _GONE_SECONDS
         if self.vanishes:
@@ -97,6 +99,15 @@ def _kill(processes: Iterable[psutil.Process]) -> None:
     for process in processes:
         with contextlib.suppress(psutil.Error):
             process.kill()
+
+
+def threads_of_all() -> int:
+    """The threads of the whole system, in microseconds; 0 where that cannot be had."""
+    try:
+        with open("/proc/loadavg") as file:
+            return int(file.read().split()[3].partition("/")[2])
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def marked(mark: str) -> list[psutil.Process]:

@@ -111,9 +111,8 @@ class CodeTask(Task):
         outputs: Sequence[str] = [each.answer for each in chosen]
         if shuffled and shots:
             answers = (each.answer for each in offered)
-            outputs = wrong_answers(
-                [[each.answer] for each in chosen], answers, 2 * shots, generator("shuffled", *names)
-            )
+            accepted = [[each.answer] for each in chosen]
+            outputs = wrong_answers(accepted, answers, 2 * shots, generator("shuffled", *names))
         return tuple(Example(each.input, output) for each, output in zip(chosen, outputs, strict=True))
 
     def _trainable(self) -> Iterator[Item]:
@@ -170,13 +169,8 @@ class CodeTask(Task):
         """How programs are contained, and what they may use."""
         if self.scoring is not PASS:
             return super().signature(items)
-        told = [
-            PASS.name,
-            f"contained: {containment().description}",
-            _LIMITS.text,
-            f"Python {platform.python_version()}",
-        ]
-        return " | ".join(told)
+        contained, version = containment().description, platform.python_version()
+        return f"{PASS.name} | contained by {contained} | {_LIMITS.text} | Python {version}"
 
 
 def mbpp_task(path: Path, *, run_programs: bool) -> CodeTask:

@@ -15,15 +15,16 @@ from dataclasses import dataclass
 
 from taskpoint.tasks.code.containment import Containment, Limits
 from taskpoint.tasks.code.inside.wire import receive, send
-from taskpoint.tasks.code.processes import Started
+from taskpoint.tasks.code.processes import Started, threads_of_all
 
-_LOOK_SECONDS = 0.1
+_LOOK_SECONDS = 0.25
+_GLANCE_SECONDS = 0.01
 # Processes that do the containing, and those of the program that waits for the first of them.
 _OURS = 4
 
 
 @dataclass(frozen=True)
-class Tests:
+class Exam:
     """What decides whether a program is right.
 
     Attributes:
@@ -47,7 +48,7 @@ class Verdict:
     reason: str = ""
 
 
-def judged(program: str, tests: Tests, limits: Limits, containment: Containment) -> Verdict:
+def judged(program: str, tests: Exam, limits: Limits, containment: Containment) -> Verdict:
     """Runs a program against its tests."""
     job = {
         "program": program,
@@ -73,7 +74,10 @@ def judged(program: str, tests: Tests, limits: Limits, containment: Containment)
             # Without the ends of both here, each notices when the other one is gone.
             theirs.close()
             reason = _too_much(one, verdict, limits, counts=not containment.counts_files)
-            return Verdict(False, reason) if reason else _read(verdict)
+            if reason:
+                one.end(now=True)
+                return Verdict(False, reason)
+            return _read(verdict)
 
 
 def _pipe(reads: contextlib.ExitStack, writes: contextlib.ExitStack) -> tuple[int, int]:
@@ -85,10 +89,15 @@ def _pipe(reads: contextlib.ExitStack, writes: contextlib.ExitStack) -> tuple[in
 
 def _too_much(program: Started, verdict: int, limits: Limits, counts: bool) -> str:
     """Waits for the verdict; the name of the limit that the program broke before there was one."""
-    deadline = time.monotonic() + limits.seconds
-    while (left := deadline - time.monotonic()) > 0:
-        if select.select([verdict], [], [], min(left, _LOOK_SECONDS))[0]:
-            return ""
+    begun, threads_before = time.monotonic(), threads_of_all()
+    looked = begun
+    while (now := time.monotonic()) < begun + limits.seconds:
+        if select.select([verdict], [], [], _GLANCE_SECONDS)[0]:
+            return "disk" if counts and program.files() > limits.folder << 20 else ""
+        # To count the threads of one program takes as long as to start fifty.
+        if now < looked + _LOOK_SECONDS and threads_of_all() <= threads_before + limits.processes:
+            continue
+        looked = now
         threads, memory = program.use()
         if threads > limits.processes + _OURS:
             return "processes"

@@ -22,19 +22,20 @@ _CAPABILITIES_3 = 0x20080522
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 
 
-def main(folder: str, readable: Sequence[str], megabytes: int, wanted: Sequence[str]) -> list[str]:
+def main(folder: str, readable: Sequence[str], megabytes: int, wanted: Sequence[str], user: int) -> list[str]:
     """Returns in the process that is set apart, which is no longer the one that called.
 
     Args:
         folder: The only one that it may write to.
         readable: Files and folders that it may read.
         megabytes: What the folder may hold, where it is one of memory.
-        wanted: The measures to take: ``namespaces`` and ``landlock``.
+        wanted: The measures to take: ``namespaces``, ``user`` and ``landlock``.
+        user: The number of a user whom nobody else is.
 
     Returns:
         The measures that were taken.
     """
-    taken = []
+    taken: list[str] = []
     try:
         library: Any = ctypes.CDLL(None, use_errno=True)
         library.prctl(_SUBREAPER, 1, 0, 0, 0)
@@ -52,6 +53,8 @@ def main(folder: str, readable: Sequence[str], megabytes: int, wanted: Sequence[
             taken.append("folder")
         taken.append("namespaces")
     _forked(library)
+    if "user" in wanted and os.geteuid() == 0 and _open_to_all(os.__file__):
+        taken += _become(user, folder)
     library.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
     if "landlock" in wanted:
         taken += _landlock(library, folder, readable)
@@ -61,15 +64,38 @@ def main(folder: str, readable: Sequence[str], megabytes: int, wanted: Sequence[
     return taken
 
 
+def _open_to_all(path: str) -> bool:
+    """Whether everybody may read a file."""
+    place, mode = path, 4
+    while place != os.path.dirname(place):
+        if not os.stat(place).st_mode & mode:
+            return False
+        place, mode = os.path.dirname(place), 1
+    return True
+
+
+def _become(user: int, folder: str) -> list[str]:
+    try:
+        os.chown(folder, user, user)
+        os.setgroups([])
+        os.setresgid(user, user, user)
+        os.setresuid(user, user, user)
+    except OSError:
+        return []
+    return ["user"]
+
+
 def _new_namespaces(library: Any) -> bool:
     user, group = os.geteuid(), os.getegid()
     others = _NEW_PID | _NEW_NET | _NEW_MOUNTS | _NEW_IPC
+    if user == 0 and library.unshare(others) == 0:
+        return True  # as root of the machine one may become another user
     if library.unshare(others | _NEW_USER) == 0:
         for name, said in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
             with open(f"/proc/self/{name}", "w") as file:
                 file.write(said)
         return True
-    return bool(library.unshare(others) == 0)
+    return False
 
 
 def _forked(library: Any) -> None:

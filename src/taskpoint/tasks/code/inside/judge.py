@@ -16,6 +16,14 @@ from taskpoint.tasks.code.inside.program import limit, quiet
 from taskpoint.tasks.code.inside.wire import packed, receive, send, unpacked
 
 
+# Those that are made of a message alone.
+_ERRORS: dict[str, type[Exception]] = {
+    name: kind
+    for name, kind in vars(builtins).items()
+    if isinstance(kind, type) and issubclass(kind, Exception) and not issubclass(kind, UnicodeError | ExceptionGroup)
+}
+
+
 class Program:
     """The other process, asked for one thing at a time."""
 
@@ -28,13 +36,11 @@ class Program:
         answer = receive(self._answers)
         if "value" in answer:
             return unpacked(answer["value"], lambda number: Remote(self, number))
-        kind = getattr(builtins, str(answer.get("error")), None)
-        known = isinstance(kind, type) and issubclass(kind, Exception)
-        raise (kind if known else RuntimeError)("in the program")
+        raise _ERRORS.get(str(answer.get("error")), RuntimeError)("in the program")
 
 
 class Remote:
-    """Stands for an object of the program."""
+    """Stands for an object of the program; what is done with it is done there."""
 
     def __init__(self, program: Program, number: int) -> None:
         object.__setattr__(self, "_of", (program, number))
@@ -43,7 +49,7 @@ class Remote:
         program, _ = object.__getattribute__(self, "_of")
         return program.ask(verb, self, *given)
 
-    def __call__(self, *given: Any, **named: Any) -> Any:
+    def __call__(self, *given: Any, **named: Any) -> Any:  # noqa: D102
         return self._asked("call", given, named)
 
     def __getattr__(self, name: str) -> Any:

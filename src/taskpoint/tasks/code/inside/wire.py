@@ -6,8 +6,9 @@ The tests read what a hostile program may have written, so no format is used tha
 from __future__ import annotations
 
 import json
+import operator
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Any
 
 LONGEST = 1 << 25
@@ -15,7 +16,7 @@ LONGEST = 1 << 25
 
 # Of a container: its tag, and what makes it of a list. What derives from one is sent as that one, so that a program
 # cannot send a value with an == of its own.
-_LISTS: tuple[tuple[type, str, Callable[[Any], Any]], ...] = (
+_LISTS: tuple[tuple[Any, str, Callable[[Any], Any]], ...] = (
     (tuple, "tuple", tuple),
     (set, "set", set),
     (frozenset, "frozenset", frozenset),
@@ -75,6 +76,12 @@ def packed(value: Any, other: Callable[[Any], Any]) -> Any:
     for kind, tag, _ in _LISTS:
         if isinstance(value, kind):
             return {tag: [packed(each, other) for each in value]}
+    if isinstance(value, Set):
+        return {"set": [packed(each, other) for each in value]}
+    if hasattr(type(value), "__index__"):
+        return packed(operator.index(value), other)
+    if type(value).__module__ == "numpy" and value.shape == ():
+        return packed(value.item(), other)
     return {"other": other(value)}
 
 
