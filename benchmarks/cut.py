@@ -3,8 +3,8 @@
     python benchmarks/cut.py                     # 16 and 32 layers, 400 context and 40 query tokens
     python benchmarks/cut.py --layers 16 --batch 1
 
-The ideal speed-up is the ratio of floating-point operations (`taskpoint.analysis.costs.cost`); a share of it above 1 means
-that the work that was left out would have been slower than the average.
+The ideal speed-up is the ratio of floating-point operations (`taskpoint.analysis.costs.cost`); a share of it above 1
+means that the work that was left out would have been slower than the average.
 """
 
 from __future__ import annotations

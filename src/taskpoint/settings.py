@@ -109,3 +109,28 @@ def from_to(least: int, most: int = MOST) -> Callable[[str, Any], int]:
 def each_from(least: int) -> Callable[[str, Any], tuple[int, ...]]:
     """The check of one or more different whole numbers."""
     return lambda name, value: wholes(name, value, least)
+
+
+def number(name: str, value: Any, least: float, most: float, *, above: bool = False) -> float:
+    """A finite number between bounds, the lower one left out where it has to be `above` it.
+
+    Raises:
+        SettingError: Anything else, or one out of bounds.
+    """
+    plain = isinstance(value, int | float) or hasattr(value, "__float__")
+    found = float(value) if plain and not isinstance(value, bool | str) and not getattr(value, "ndim", 0) else math.nan
+    if not least <= found <= most or not math.isfinite(found) or (above and found == least):
+        bounds = f"above {least:g}" if above else f"from {least:g}" if math.isfinite(most) else f"of at least {least:g}"
+        end = "" if math.isinf(most) else f", at most {most:g}" if above else f" to {most:g}"
+        raise SettingError(f"{name} is {shown(value)}; expected a number {bounds}{end}")
+    return found
+
+
+def number_from(least: float, most: float = math.inf) -> Callable[[str, Any], float]:
+    """The check of a number between bounds."""
+    return lambda name, value: number(name, value, least, most)
+
+
+def number_above(least: float, most: float = math.inf) -> Callable[[str, Any], float]:
+    """The check of a number above one bound, and not above another."""
+    return lambda name, value: number(name, value, least, most, above=True)

@@ -7,8 +7,8 @@ import json
 from collections.abc import Iterator
 
 from arena import Case
-from named_ablate import ablations
 from healing import healing
+from named_ablate import ablations
 from named_calls import calls
 from named_damage import tracebacks
 from named_presets import presets
@@ -380,5 +380,6 @@ def instructions() -> Iterator[Case]:
 
 
 NAMED: tuple[Case, ...] = (
-    *silently_wrong(), *overwritten(), *out_of_range(), *tracebacks(), *calls(), *hanging(), *presets(), *ablations(), *healing(), *instructions(),
+    *silently_wrong(), *overwritten(), *out_of_range(), *tracebacks(), *calls(), *hanging(),
+    *presets(), *ablations(), *healing(), *instructions(),
 )  # fmt: skip

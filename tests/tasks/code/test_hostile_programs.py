@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import contextlib
+import os
 import select
 import socket
 import time
@@ -20,7 +20,7 @@ from taskpoint.tasks.code.containment import Bubblewrap, Containment, Limits, co
 from taskpoint.tasks.code.processes import MARK
 from taskpoint.tasks.code.verdict import Exam, Verdict, judged
 
-from .programs import FORGERS, GREEDY, HARMFUL, STAYING, Hostile
+from .programs import FORGERS, GREEDY, HARMFUL, STAYING
 
 LIMITS = Limits(seconds=3.0, computing=1, memory=400, processes=12, file=2, folder=8)
 EXAM = Exam("def f(): return 1", ("f",), (), "assert f() == 1")

@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from taskpoint.configuration import Configuration, optional, setting
 from taskpoint.errors import SettingError
 from taskpoint.experiments.subjects import ModelAndTask
-from taskpoint.settings import each_from, flag, from_to, shown, text
+from taskpoint.settings import each_from, flag, from_to, number, number_above, number_from, shown, text
 
 MOST_SEEDS = 1_000
 """Trainings at most for each penalty and number of training shots."""
 
 _MOST = 1e6
-
-
-def number(name: str, value: Any, least: float, most: float, *, open_end: bool = False) -> float:
-    """A finite number between bounds; with an open end it is above the lower one. A SettingError for all else."""
-    plain = isinstance(value, int | float) or hasattr(value, "__float__")
-    found = float(value) if plain and not isinstance(value, bool | str) and not getattr(value, "ndim", 0) else math.nan
-    if not least <= found <= most or (open_end and found == least):
-        expected = f"above {least:g}, at most {most:g}" if open_end else f"from {least:g} to {most:g}"
-        raise SettingError(f"{name} is {shown(value)}; expected a number {expected}")
-    return found
-
-
-def _above(least: float, most: float = _MOST) -> Callable[[str, Any], float]:
-    return lambda name, value: number(name, value, least, most, open_end=True)
 
 
 def _penalties(name: str, values: Any) -> tuple[float, ...]:
@@ -54,13 +39,11 @@ class HeadsConfig(Configuration):
     train_items: int = setting(320, "Training items at most; a tenth is held out to say when to stop.", from_to(2))
     epochs: int = setting(40, "Passes over the training items at most.", from_to(1))
     patience: int = setting(10, "Epochs without a loss better by a hundredth after which training ends.", from_to(1))
-    lr: float = setting(0.1, "Step of Adam.", _above(0.0))
+    lr: float = setting(0.1, "Step of Adam.", number_above(0.0, _MOST))
     temperature: float = setting(
-        2 / 3, "Temperature of the hard concrete distribution; Voita et al. take 0.33.", _above(0.0)
+        2 / 3, "Temperature of the hard concrete distribution; Voita et al. take 0.33.", number_above(0.0, _MOST)
     )
-    threshold: float = setting(
-        0.5, "A gate up to here counts as closed.", lambda name, value: number(name, value, 0.0, 1.0)
-    )
+    threshold: float = setting(0.5, "A gate up to here counts as closed.", number_from(0.0, 1.0))
     random: int = setting(
         5, "Random masks, with as many heads closed, to hold each trained one against.", from_to(0, 100)
     )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal
@@ -12,7 +11,7 @@ from taskpoint.asking.condition import Condition
 from taskpoint.configuration import Configuration, Option, optional, setting
 from taskpoint.errors import SettingError
 from taskpoint.experiments.subjects import ModelAndTask
-from taskpoint.settings import flag, from_to, shown, text, wholes
+from taskpoint.settings import flag, from_to, number_above, shown, text, wholes
 
 MOST_SEEDS = 1_000
 """Repetitions at most: each trains an adapter for every cut again."""
@@ -41,20 +40,6 @@ def _typed_after(after: str | None) -> tuple[int, ...] | str | None:
         return tuple(int(part) for part in after.split(","))
     except ValueError:
         raise SettingError(f"--after is {shown(after)}; expected all, or layers such as 0,4,8") from None
-
-
-def _number(above: float, most: float) -> Callable[[str, Any], float]:
-    """The check of a number above one bound and not above another."""
-    bounds = f"above {above:g}" if math.isinf(most) else f"above {above:g} and not above {most:g}"
-
-    def check(name: str, value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not above < value <= most:
-            raise SettingError(f"{name} is {shown(value)}; expected a number {bounds}")
-        if math.isinf(value):
-            raise SettingError(f"{name} is {shown(value)}; expected a finite number")
-        return float(value)
-
-    return check
 
 
 def _layers(name: str, value: Any) -> str:
@@ -86,9 +71,9 @@ class HealConfig(Configuration):
     fresh: bool = setting(False, "New examples for each test item.", flag)
     steps: int = setting(150, "Training steps for each adapter.", from_to(1, 1_000_000))
     batch: int = setting(32, "Training prompts in a step.", from_to(1))
-    lr: float = setting(1e-2, "Peak of the learning rate.", _number(0.0, 1.0))
+    lr: float = setting(1e-2, "Peak of the learning rate.", number_above(0.0, 1.0))
     rank: int = setting(8, "Rank of the adapters.", from_to(1))
-    alpha: float = setting(16.0, "Their scale: alpha / rank.", _number(0.0, math.inf))
+    alpha: float = setting(16.0, "Their scale: alpha / rank.", number_above(0.0))
     layers: str = setting(
         "all",
         "Layers with an adapter: all, or those below or above the cut.",
@@ -98,7 +83,7 @@ class HealConfig(Configuration):
         words=lambda layers: ["--layers", layers],
     )
     references: bool = setting(False, "Teach at the reference answers instead of the model's own.", flag)
-    keep: float = setting(0.98, "Share of the score without a cut that is to be kept.", _number(0.0, 1.0))
+    keep: float = setting(0.98, "Share of the score without a cut that is to be kept.", number_above(0.0, 1.0))
     save_adapters: bool = setting(True, "Keep the adapters in the run folder.", flag)
     batch_size: int = setting(64, "Items computed at once.", from_to(1))
     max_new_tokens: int | None = setting(None, "Longest answer. (default: by the references)", optional(from_to(1)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from taskpoint.configuration import Configuration, Option, optional, setting
 from taskpoint.errors import SettingError
 from taskpoint.experiments.subjects import ModelAndTask
-from taskpoint.settings import each_from, flag, from_to, keep, shown, text
+from taskpoint.settings import each_from, flag, from_to, keep, number, number_above, number_from, shown, text
 
 if TYPE_CHECKING:
     from taskpoint.experiments.subjects import Asked
@@ -85,18 +84,11 @@ def _one_of(kind: type[E]) -> Callable[[str, Any], E]:
     return check
 
 
-def _number(least: float, below: float, open_below: bool) -> Callable[[str, Any], float]:
-    """The check of a number between bounds; the lower one itself is allowed unless `open_below`."""
-    bound = f"above {least:g}" if open_below else f"of at least {least:g}"
-    bound += "" if math.isinf(below) else f" and below {below:g}"
-
-    def check(name: str, value: Any) -> float:
-        fits = isinstance(value, int | float) and not isinstance(value, bool) and least <= value < below
-        if not fits or (open_below and value == least):
-            raise SettingError(f"{name} is {shown(value)}; expected a number {bound}")
-        return float(value)
-
-    return check
+def _below_one(name: str, value: Any) -> float:
+    found = number(name, value, 0.0, 1.0)
+    if found == 1:
+        raise SettingError(f"{name} is {shown(value)}; expected a number from 0 to below 1")
+    return found
 
 
 def _typed_numbers(option: str) -> Callable[..., tuple[int, ...] | None]:
@@ -146,8 +138,8 @@ class LoraConfig(Configuration):
     test_shots: int = setting(0, "Examples in the test prompts; training prompts have none.", from_to(0))
     instruction: bool = setting(False, "An instruction in the test prompts.", flag)
     rank: int = setting(None, "Rank of the adapters. (default: 8; v1: 32)", optional(from_to(1)))
-    alpha: float = setting(None, "Their scale: alpha / rank. (default: 32)", optional(_number(0, math.inf, True)))
-    dropout: float = setting(None, "Their dropout. (default: 0.05; v1: 0.1)", optional(_number(0, 1, False)))
+    alpha: float = setting(None, "Their scale: alpha / rank. (default: 32)", optional(number_above(0.0)))
+    dropout: float = setting(None, "Their dropout. (default: 0.05; v1: 0.1)", optional(_below_one))
     loss: Loss = setting(  # noqa: RUF009
         None,
         "Tokens that are taught: answer, or all of the sequence. (default: answer; released: sequence)",
@@ -164,16 +156,14 @@ class LoraConfig(Configuration):
         optional(from_to(1, _MOST_STEPS)),
     )
     batch: int = setting(32, "Training pairs in a step.", from_to(1))
-    lr: float = setting(
-        1e-4, "Learning rate at first; it falls to zero in a straight line.", _number(0, math.inf, True)
-    )
+    lr: float = setting(1e-4, "Learning rate at first; it falls to zero in a straight line.", number_above(0.0))
     patience: int = setting(
         None,
         "Checks without progress after which training stops; 0 never stops. (default: 0; v1, neurips: 5)",
         optional(from_to(0)),
     )
     threshold: float = setting(
-        None, "Progress: how far the loss must fall. (default: 0.01; v1: 0.001)", optional(_number(0, math.inf, False))
+        None, "Progress: how far the loss must fall. (default: 0.01; v1: 0.001)", optional(number_from(0.0))
     )
     check_every: int = setting(25, "Steps between checks.", from_to(1))
     dev: int = setting(200, "Further training pairs for the checks, at most.", from_to(1))

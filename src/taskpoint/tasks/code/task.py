@@ -82,8 +82,13 @@ class CodeTask(Task):
         instruction: bool = True,
         fresh: bool = False,
         shuffled: bool = False,
+        wording: int = 0,
     ) -> Content:
         """What the prompt of one item says; see ``Task.content``."""
+        if instruction and wording:
+            raise PromptError(
+                f"wording {wording} of the instruction was asked for, but {self.name!r} has one; set wording to 0"
+            )
         secret = self._problem(item).secret
         names = ("examples", whole("seed", seed, 0, 2**63 - 1), self._kind, *((item.id,) if fresh else ()))
         examples = self._drawn([each for each in self._order(names) if each.secret != secret], shots, names, shuffled)
