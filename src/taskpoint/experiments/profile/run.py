@@ -101,7 +101,8 @@ class Profile(Work[Keyed]):
     """Runs of several experiments, each in a folder of its own below that of the profile."""
 
     def __init__(self, subject: Asked, config: ProfileConfig) -> None:
-        self._parts = {kind: EXPERIMENTS[kind].run.start(subject, _settings(kind, config)) for kind in config.kinds}
+        settings = {kind: _settings(kind, config) for kind in config.kinds}
+        self._parts = {kind: EXPERIMENTS[kind].run.start(subject, own) for kind, own in settings.items()}
         self.name = next(iter(self._parts.values())).name
         facts = {"model": subject.lm.name, "task": subject.task.name, "num_layers": subject.lm.num_layers}
         runs = {kind: digest_of(as_json(work.manifest)) for kind, work in self._parts.items()}
