@@ -122,6 +122,7 @@ class Ablate(Work[Cell]):
                 f"task {task.name!r} has items without accepted answers; give them 'answers' to score them"
             )
         items, template = task.items(config.items), template_of(config.template or task.template)
+        self.config = config
         self._lm, self._task, self._template = lm, task, template
         self._questions = Questions(lm, task, template, items, config.fresh, config.max_new_tokens)
         self._measure = Measure(lm, template, self._questions.max_new_tokens)
