@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from arena import Case
 from named_calls import calls
 from named_damage import tracebacks
+from named_heads import of_heads
 from preparing import (
     DIGITS,
     LOCATE,
@@ -333,5 +334,5 @@ def hanging() -> Iterator[Case]:
 
 
 NAMED: tuple[Case, ...] = (
-    *silently_wrong(), *overwritten(), *out_of_range(), *tracebacks(), *calls(), *hanging(),
+    *silently_wrong(), *overwritten(), *out_of_range(), *tracebacks(), *calls(), *hanging(), *of_heads(),
 )  # fmt: skip
