@@ -12,6 +12,7 @@ from named_ablate import ablations
 from named_calls import calls
 from named_damage import tracebacks
 from named_presets import presets
+from named_heads import of_heads
 from preparing import (
     DIGITS,
     LOCATE,
@@ -380,6 +381,5 @@ def instructions() -> Iterator[Case]:
 
 
 NAMED: tuple[Case, ...] = (
-    *silently_wrong(), *overwritten(), *out_of_range(), *tracebacks(), *calls(), *hanging(),
-    *presets(), *ablations(), *healing(), *instructions(),
+    *silently_wrong(), *overwritten(), *out_of_range(), *tracebacks(), *calls(), *hanging(), *presets(), *ablations(), *healing(), *instructions(), *of_heads(),
 )  # fmt: skip
