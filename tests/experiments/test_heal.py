@@ -15,6 +15,8 @@ import torch
 import taskpoint as tp
 from stored_runs import view_of_folder
 from taskpoint.analysis.recognition import recognition_point
+from taskpoint.analysis.savings import saving
+from taskpoint.analysis.shape import ModelShape
 from taskpoint.asking.answer_end import AnswerEnd
 from taskpoint.asking.encoding import encoded
 from taskpoint.engine.cut import cut_context
@@ -34,7 +36,7 @@ from taskpoint.report import terminal
 
 peft = pytest.importorskip("peft")
 
-N, CUTS, ITEMS = 12, (1, 6), 16
+N, CUTS, ITEMS = 12, (1, 6), 12
 SMALL: dict[str, Any] = {
     "after": CUTS, "shots": 3, "seeds": 1, "items": ITEMS, "training": 24, "batch": 8, "steps": 6,
 }  # fmt: skip
@@ -65,7 +67,7 @@ def answers(model: Any, lm: LanguageModel, rows: pd.DataFrame, cut: int) -> list
     task = tp.task("lexicon")
     form, by_name = template(task.template), {item.id: item for item in task.items(ITEMS)}
     found = []
-    for name in rows[(rows["condition"] == HEALED) & (rows["cut"] == cut)]["item"]:
+    for name in rows[(rows["condition"] == HEALED) & (rows["cut"] == cut)]["item"][:6]:
         (prompt,) = encoded(lm, form, [task.content(by_name[name], 3, 0, instruction=False)])
         ids, hidden = torch.from_numpy(prompt.ids)[None], torch.from_numpy(prompt.segments == 2)[None]
         with cut_context(model, cut, hidden):
@@ -103,8 +105,8 @@ class TestAdapters:
     ) -> None:
         model = peft.PeftModel.from_pretrained(tp.load().model, str(healed.adapters[cut])).eval()
         expected = texts(healed.rows, HEALED, cut)
-        assert answers(model, lm, healed.rows, cut) == expected
-        assert cut != 1 or answers(lm.model, lm, healed.rows, cut) != expected
+        assert answers(model, lm, healed.rows, cut) == expected[:6]
+        assert cut != 1 or texts(healed.rows, UNHEALED, cut)[:6] != expected[:6]
 
     def test_a_compiled_prompt_gives_the_answers_of_the_rows(self, healed: HealResult, tmp_path: Path) -> None:
         cut = CUTS[0]
@@ -386,12 +388,12 @@ class TestReport:
         text = terminal.plain_text(blocks(dataclasses.replace(won, subtasks=1)))
         assert "by heart" in text.replace("\n", " ")
 
-    def test_the_work_that_is_left_is_that_of_locate(self, healed: HealResult, lm: LanguageModel) -> None:
-        assert healed.view.unhealed.work is not None
-        located = tp.locate(lm, "lexicon", shots=3, seeds=1, items=ITEMS, controls=False)
-        saving = located.view.conditions[0].saving
-        if saving is not None and located.point.layer == healed.unhealed.cut:
-            assert healed.view.unhealed.work == pytest.approx(1 - saving.work)
+    def test_the_work_that_is_left_is_what_the_cut_does_not_save(self, healed: HealResult, lm: LanguageModel) -> None:
+        rows = healed.rows[healed.rows["condition"] == UNHEALED]
+        tokens, hidden = round(rows["tokens"].mean()), round(rows["hidden"].mean())
+        shape = ModelShape.from_config(lm.model.config)
+        for found in (healed.view.unhealed, healed.view.healed):
+            assert found.work == pytest.approx(1 - saving(shape, tokens, hidden, found.lowest.cut, 3).work)
 
     def test_a_run_without_a_whole_curve_has_no_report_yet(self, healed: HealResult, tmp_path: Path) -> None:
         shutil.copytree(str(healed.folder), tmp_path / "run")
