@@ -87,8 +87,8 @@ _FORMS = (
     DelimiterTemplate(
         "input-output", "\n", question="Input: ", answer_mark="\nOutput:", answer_gap=" ", separator="\n\n"
     ),
-    # The beginning of a program, to go on with. Stop texts: those of Chen et al. 2021 (Codex), section 2.1, and what else
-    # begins an example, or ends what a chat model writes.
+    # The beginning of a program, to go on with. Stop texts: those of Chen et al. 2021 (Codex), section 2.1, and what
+    # else begins an example, or ends what a chat model writes.
     DelimiterTemplate(
         "code",
         "\nclass",

@@ -15,7 +15,6 @@ from typing import Any
 from taskpoint.tasks.code.inside.program import limit, quiet
 from taskpoint.tasks.code.inside.wire import packed, receive, send, unpacked
 
-
 # Those that are made of a message alone.
 _ERRORS: dict[str, type[Exception]] = {
     name: kind
