@@ -10,6 +10,8 @@ import pytest
 import taskpoint as tp
 from taskpoint.prompts.template import template
 from taskpoint.tasks.base import Task
+from taskpoint.tasks.code.containment import Limits, containment
+from taskpoint.tasks.code.verdict import Exam, Verdict, judged
 
 from .files import WORDS, humaneval_file, humaneval_record, mbpp_file, mbpp_record, written
 
@@ -172,8 +174,6 @@ def test_programs_are_not_run_without_leave(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_what_a_score_stands_for_is_told_with_the_way_programs_were_contained(tmp_path: Path) -> None:
-    from taskpoint.tasks.code.containment import containment
-
     for task in forms(tmp_path).values():
         assert task.metric == "pass@1"
         signature = task.signature(task.items())
@@ -288,6 +288,53 @@ def test_objects_of_the_programs_own_classes_go_to_its_functions(data_dir: Path)
     (item,) = (each for each in task.items() if each.id == "mbpp/367")
     assert task.score(item, item.answers[0]) == 1.0
     assert task.score(item, item.answers[0].replace("return True", "return False")) == 0.0
+
+
+VALUES = """[
+    None, True, -3, 2**70, 0.1, float("inf"), 1e-320, 2j, "ä\ud800", b"\0", bytearray(b"a"), (), [1, [2]], {1, "a"},
+    frozenset([2]), {(1, 2): {"a": [None]}}, int, ValueError, {"a": 1}.keys(), __import__("collections").Counter("aab"),
+]"""
+
+
+def test_values_of_every_kind_come_back_as_what_they_are() -> None:
+    """What a test compares is made anew from what the program's process tells."""
+    tests = f"assert f() == {VALUES}\nassert [type(x) for x in f()[1:5]] == [bool, int, int, float]"
+    exam = Exam("", ("f",), (), tests)
+    assert judged(f"def f(): return {VALUES}", exam, Limits(), containment()) == Verdict(True)
+
+
+OBJECTS = """
+import re
+class Box:
+    value = 1
+def make(): return Box()
+def double(box): return box.value * 2
+def find(x): return re.search("a", x)
+def many(): yield from (1, 2)
+def adder(n): return lambda x: x + n
+def fail(): raise KeyError(1)
+def keep(x, kind): return [y for y in x if isinstance(y, kind)]
+"""
+
+OF_OBJECTS = """
+box = make()
+box.value = 4
+assert double(box) == 8 and box.value == 4
+assert find("cab") and not find("b")
+assert list(many()) == [1, 2] and adder(2)(3) == 5 and keep((1, "a"), str) == ["a"]
+assert make() != make()
+try:
+    fail()
+except KeyError:
+    pass
+else:
+    raise ValueError
+"""
+
+
+def test_what_is_no_value_is_asked_where_it_is() -> None:
+    names = ("make", "double", "find", "many", "adder", "fail", "keep")
+    assert judged(OBJECTS, Exam("", names, (), OF_OBJECTS), Limits(), containment()) == Verdict(True)
 
 
 def test_the_published_splits_have_their_sizes(data_dir: Path) -> None:
