@@ -34,6 +34,9 @@ NOT_RUN = {
         [f"python benchmarks/{name}.py" for name in ("ablate", "cut", "sweep", "compiled", "translator", "gpu")],
         "takes minutes; tests/test_benchmarks.py runs it at small sizes",
     ),
+    "taskpoint locate MODEL --task humaneval:HumanEval.jsonl --run-programs": "the published file and a large model; "
+    "tests/tasks/code/test_locate_programs.py runs one",
+    "python benchmarks/references.py DATA": "takes minutes; tests/tasks/code/test_code_tasks.py runs a sample",
     "python benchmarks/peers.py": "installs other tools",
     "python benchmarks/kills.py --kills 50": "takes minutes; tests/results/test_folder_killed.py kills as well",
 }

@@ -12,25 +12,8 @@ from taskpoint.experiments.locate.config import LocateConfig
 from taskpoint.experiments.presets import reading
 from taskpoint.experiments.presets.data import DATA
 from taskpoint.experiments.presets.preset import Value
-from taskpoint.experiments.registry import EXPERIMENTS
 
-# Presets of experiments that are not there yet: preset -> experiment.
-WAITING = {
-    "sia2024/layers": "ablate",
-    "sia2024/heads": "heads",
-    "sia2024/table2": "heads",
-    "sia2024/lora": "lora",
-}
-NAMES = [
-    pytest.param(
-        name,
-        marks=pytest.mark.xfail(
-            name in WAITING and WAITING[name] not in EXPERIMENTS, reason="its experiment is not there", strict=True
-        ),
-    )
-    for paper in reading.papers()
-    for name in reading.names(paper)
-]
+NAMES = [name for paper in reading.papers() for name in reading.names(paper)]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -215,9 +215,6 @@ def test_missing_data_say_how_to_get_them(data: Path, tmp_path: Path, monkeypatc
     assert first.subject.task == f"flores:{data / 'flores101'}:eng-fra"  # type: ignore[attr-defined]
 
 
-@pytest.mark.xfail(
-    "run_programs" not in settings_of(ModelAndTask), reason="tasks of programs are not there", strict=True
-)
 def test_programs_are_run_only_where_the_user_allows_it(tmp_path: Path) -> None:
     for file in ("humaneval/HumanEval.jsonl", "mbpp/mbpp.jsonl"):
         (tmp_path / file).parent.mkdir()

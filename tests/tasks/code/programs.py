@@ -16,11 +16,13 @@ class Hostile:
         name: What it tries.
         source: The program; ``CANARY``, ``SECRET``, ``PORT`` and ``PARENT`` are names that it may use.
         kept: By what it is kept from that: a measure of `containment`, or nothing where the limits do.
+        waits: Whether it goes on until its time is over.
     """
 
     name: str
     source: str
     kept: str = ""
+    waits: bool = False
 
 
 def body(source: str) -> str:
@@ -46,12 +48,14 @@ FORGERS = (
     Hostile("prints marks of success", "print('passed\\nOK\\n{\"failed\": \"\"}')\ndef f(): print('OK')"),
     Hostile(
         "writes a verdict wherever it can",
-        'import os\ndata = b\'{"failed": ""}\'\nfor d in range(64):\n    try: os.write(d, len(data).to_bytes(4, "big") + data)\n'
+        'import os\ndata = b\'{"failed": ""}\'\nfor d in range(64):\n'
+        '    try: os.write(d, len(data).to_bytes(4, "big") + data)\n'
         "    except OSError: pass\ndef f(): return 0",
     ),
     Hostile(
         "writes what is no message",
-        "import os\nfor d in range(64):\n    try: os.write(d, b'\\xff' * 64)\n    except OSError: pass\ndef f(): return 0",
+        "import os\nfor d in range(64):\n    try: os.write(d, b'\\xff' * 64)\n    except OSError: pass\n"
+        "def f(): return 0",
     ),
     Hostile(
         "replaces what assert and equality are made of",
@@ -62,11 +66,14 @@ FORGERS = (
         "replaces the part that answers",
         "import sys\nfor name, module in list(sys.modules.items()):\n    if 'inside' in name:\n"
         "        module.packed = lambda *a: {'failed': ''}\n        module.send = lambda *a: None\ndef f(): return 0",
+        waits=True,
     ),
     Hostile(
         "searches the memory for the verdict",
-        "import gc, sys\ndef f():\n    for each in gc.get_objects():\n        if isinstance(each, dict) and 'failed' in each:\n"
-        "            each['failed'] = ''\n    frame = sys._getframe()\n    while frame.f_back: frame = frame.f_back\n    return 0",
+        "import gc, sys\ndef f():\n    for each in gc.get_objects():\n"
+        "        if isinstance(each, dict) and 'failed' in each:\n"
+        "            each['failed'] = ''\n    frame = sys._getframe()\n"
+        "    while frame.f_back: frame = frame.f_back\n    return 0",
     ),
     Hostile("skips the lines of its callers", "import sys\nsys.settrace(lambda *a: sys.exit(0))\ndef f(): return 0"),
     Hostile(
@@ -81,17 +88,18 @@ FORGERS = (
 )
 
 GREEDY = (
-    Hostile("never ends", "def f():\n    while True: pass"),
-    Hostile("is never loaded", "while True: pass"),
+    Hostile("never ends", "def f():\n    while True: pass", waits=True),
+    Hostile("is never loaded", "while True: pass", waits=True),
     Hostile("waits for ever", "import time\ndef f(): time.sleep(1000)"),
-    Hostile("recurses for ever", "import sys\nsys.setrecursionlimit(10**9)\ndef f(): return f()"),
+    Hostile("recurses for ever", "import sys\nsys.setrecursionlimit(10**9)\ndef f(): return f()", waits=True),
     Hostile("breaks Python", "import ctypes\ndef f(): return ctypes.string_at(0)"),
-    Hostile("computes a huge number", "def f(): return 9 ** 9 ** 9"),
+    Hostile("computes a huge number", "def f(): return 9 ** 9 ** 9", waits=True),
     Hostile("takes all memory at once", "def f(): return len(bytearray(10**11)) and 1"),
-    Hostile("takes all memory by and by", "x = []\ndef f():\n    while True: x.append(bytearray(10**6))"),
+    Hostile("takes all memory by and by", "x = []\ndef f():\n    while True: x.append(bytearray(10**6))", waits=True),
     Hostile(
         "takes all memory in many processes",
-        "import os, time\ndef f():\n    for _ in range(4):\n        if not os.fork():\n            x = b'x' * 150_000_000\n"
+        "import os, time\ndef f():\n    for _ in range(4):\n        if not os.fork():\n"
+        "            x = b'x' * 150_000_000\n"
         "            time.sleep(60)\n    time.sleep(60)",
     ),
     # Where nothing but our looking stands between it and the machine, it is no more than a small one.
@@ -104,12 +112,13 @@ GREEDY = (
         "starts threads for ever",
         "import threading, time\ndef f():\n    while True: threading.Thread(target=time.sleep, args=(60,)).start()",
     ),
-    Hostile("prints for ever", "def f():\n    while True: print('x' * 10**6)"),
+    Hostile("prints for ever", "def f():\n    while True: print('x' * 10**6)", waits=True),
     Hostile("opens files for ever", body("kept = [open(os.devnull) for _ in range(5000)]\nreturn 1")),
     Hostile(
         "writes one large file",
         body(
-            "with open('large', 'wb') as file:\n    for _ in range(300): file.write(bytes(10**6)); file.flush()\nreturn 1"
+            "with open('large', 'wb') as file:\n"
+            "    for _ in range(300): file.write(bytes(10**6)); file.flush()\nreturn 1"
         ),
     ),
     Hostile(
@@ -125,8 +134,10 @@ GREEDY = (
     ),
     Hostile(
         "does not hear that it should end",
-        "import signal, time\nfor s in range(1, 32):\n    try: signal.signal(s, signal.SIG_IGN)\n    except OSError: pass\n"
+        "import signal, time\nfor s in range(1, 32):\n    try: signal.signal(s, signal.SIG_IGN)\n"
+        "    except OSError: pass\n"
         "def f(): time.sleep(1000)",
+        waits=True,
     ),
 )
 
@@ -146,7 +157,8 @@ STAYING = (
     ),
     Hostile(
         "leaves a daemon with nothing of its own environment",
-        "import os, sys, time\ndef f():\n    if not os.fork():\n        os.setsid()\n        if os.fork(): os._exit(0)\n"
+        "import os, sys, time\ndef f():\n    if not os.fork():\n        os.setsid()\n"
+        "        if os.fork(): os._exit(0)\n"
         "        os.execve(sys.executable, [sys.executable, '-c', 'import time; time.sleep(60)'], {})\n"
         "    time.sleep(0.2)\n    return 0",
     ),
@@ -158,7 +170,7 @@ STAYING = (
         "leaves a thread",
         "import threading, time\nthreading.Thread(target=time.sleep, args=(60,)).start()\ndef f(): return 0",
     ),
-    Hostile("stops itself", "import os, signal\ndef f(): os.kill(os.getpid(), signal.SIGSTOP)"),
+    Hostile("stops itself", "import os, signal\ndef f(): os.kill(os.getpid(), signal.SIGSTOP)", waits=True),
 )
 
 HARMFUL = (

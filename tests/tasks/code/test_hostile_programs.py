@@ -6,7 +6,6 @@ import contextlib
 import os
 import select
 import socket
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from taskpoint.tasks.code.verdict import Exam, Verdict, judged
 
 from .programs import FORGERS, GREEDY, HARMFUL, STAYING
 
-LIMITS = Limits(seconds=3.0, computing=1, memory=400, processes=12, file=2, folder=8)
+LIMITS = Limits(seconds=2.5, computing=1, memory=400, processes=12, file=2, folder=8)
 EXAM = Exam("def f(): return 1", ("f",), (), "assert f() == 1")
 WAYS = {
     "bubblewrap": lambda: found if isinstance(found := containment(), Bubblewrap) else None,
@@ -115,8 +114,11 @@ GROUPS = {"forgers": FORGERS, "greedy": GREEDY, "staying": STAYING, "harmful": H
 def test_a_hostile_program_fails_harms_nothing_and_leaves_nothing_running(
     group: str, way: Containment, surroundings: Surroundings, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tried = [each for each in GROUPS[group] if not each.kept or each.kept in measures(way)]
-    begun = time.monotonic()
+    # Those that wait for the end of their time are tried in one way alone.
+    every = isinstance(way, Bubblewrap) or "TASKPOINT_EVERY_PROGRAM" in os.environ
+    tried = [
+        each for each in GROUPS[group] if (not each.kept or each.kept in measures(way)) and (every or not each.waits)
+    ]
     with ThreadPoolExecutor(8) as pool:
         verdicts = list(pool.map(lambda each: judged(surroundings.names + each.source, EXAM, LIMITS, way), tried))
     honest = judged("def f(): return 1", EXAM, Limits(), way)
@@ -127,10 +129,6 @@ def test_a_hostile_program_fails_harms_nothing_and_leaves_nothing_running(
             process.kill()
     with capsys.disabled():
         print(f"\n{group}, {way.description}: tried {len(tried)}, escaped {len(escaped)}, left running {len(left)}")
-        if os.environ.get("SHOW"):
-            for each, verdict in zip(tried, verdicts, strict=True):
-                print("   ", each.name, "|", verdict.reason)
-            print(time.monotonic() - begun)
     assert honest == Verdict(True)
     assert not escaped
     assert not left

@@ -63,6 +63,9 @@ class Remote:
     def __iter__(self) -> Iterator[Any]:
         return iter(self._asked("list"))
 
+    def __bool__(self) -> bool:
+        return self._asked("truth") is True
+
     def __len__(self) -> int:
         return int(self._asked("length"))
 

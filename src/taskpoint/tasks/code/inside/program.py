@@ -52,6 +52,7 @@ class Answering:
             "item": lambda holder, key: holder[key],
             "list": list,
             "length": len,
+            "truth": bool,
         }
 
     def _load(self, source: str) -> None:

@@ -5,6 +5,7 @@ The tests read what a hostile program may have written, so no format is used tha
 
 from __future__ import annotations
 
+import builtins
 import json
 import operator
 import os
@@ -21,6 +22,7 @@ _LISTS: tuple[tuple[Any, str, Callable[[Any], Any]], ...] = (
     (set, "set", set),
     (frozenset, "frozenset", frozenset),
 )
+_TYPES = {name: kind for name, kind in vars(builtins).items() if isinstance(kind, type)}
 _MAKES = {tag: make for _, tag, make in _LISTS}
 # Numbers that any reader of JSON keeps exactly.
 _SMALL = 1 << 53
@@ -76,6 +78,9 @@ def packed(value: Any, other: Callable[[Any], Any]) -> Any:
     for kind, tag, _ in _LISTS:
         if isinstance(value, kind):
             return {tag: [packed(each, other) for each in value]}
+    name = getattr(value, "__name__", "")
+    if isinstance(value, type) and _TYPES.get(name) is value:
+        return {"type": name}
     if isinstance(value, Set):
         return {"set": [packed(each, other) for each in value]}
     if hasattr(type(value), "__index__"):
@@ -86,7 +91,7 @@ def packed(value: Any, other: Callable[[Any], Any]) -> Any:
 
 
 def unpacked(value: Any, other: Callable[[Any], Any]) -> Any:
-    """The value again; a ValueError or TypeError for what `packed` never makes."""
+    """The value again; a ValueError, TypeError or KeyError for what `packed` never makes."""
     if isinstance(value, list):
         return [unpacked(each, other) for each in value]
     if not isinstance(value, dict):
@@ -104,6 +109,8 @@ def unpacked(value: Any, other: Callable[[Any], Any]) -> Any:
         return bytearray.fromhex(held)
     if tag == "dict":
         return {unpacked(key, other): unpacked(each, other) for key, each in held}
+    if tag == "type":
+        return _TYPES[held]
     if tag in _MAKES:
         return _MAKES[tag](unpacked(each, other) for each in held)
     if tag == "other":
