@@ -14,9 +14,9 @@ import torch
 
 import taskpoint as tp
 from stored_runs import view_of_folder
+from taskpoint.analysis.costs.savings import saving
+from taskpoint.analysis.costs.shape import ModelShape
 from taskpoint.analysis.recognition import recognition_point
-from taskpoint.analysis.savings import saving
-from taskpoint.analysis.shape import ModelShape
 from taskpoint.asking.answer_end import AnswerEnd
 from taskpoint.asking.encoding import encoded
 from taskpoint.engine.cut import cut_context

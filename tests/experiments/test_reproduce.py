@@ -11,13 +11,11 @@ from typing import Any
 
 import pytest
 
-from taskpoint.configuration import settings_of
 from taskpoint.errors import DataError, ModelError, RunFolderError, SettingError, UnknownNameError
 from taskpoint.experiments.presets import beside, page, reading, reproduce
 from taskpoint.experiments.presets.preset import PublishedNumber, Value
 from taskpoint.experiments.presets.reproduce import Measured, Wishes
 from taskpoint.experiments.runs import read_run
-from taskpoint.experiments.subjects import ModelAndTask
 from taskpoint.report.blocks import Cell, Column, Report, Table
 from taskpoint.report.drawings import Curve, Curves, Row
 

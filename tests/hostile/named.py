@@ -11,8 +11,8 @@ from healing import healing
 from named_ablate import ablations
 from named_calls import calls
 from named_damage import tracebacks
-from named_presets import presets
 from named_heads import of_heads
+from named_presets import presets
 from preparing import (
     DIGITS,
     LOCATE,
