@@ -381,5 +381,6 @@ def instructions() -> Iterator[Case]:
 
 
 NAMED: tuple[Case, ...] = (
-    *silently_wrong(), *overwritten(), *out_of_range(), *tracebacks(), *calls(), *hanging(), *presets(), *ablations(), *healing(), *instructions(), *of_heads(),
+    *silently_wrong(), *overwritten(), *out_of_range(), *tracebacks(), *calls(), *hanging(),
+    *presets(), *ablations(), *healing(), *instructions(), *of_heads(),
 )  # fmt: skip
