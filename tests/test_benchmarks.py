@@ -118,6 +118,12 @@ def test_targets_are_held_against_the_median(load, capsys):
     assert verdicts == ["at least 2: met |", "at least 2: NOT MET |", "at most 2: NOT MET |"]
 
 
+def test_adapters_from_kept_states_are_those_of_plain_loops(load, capsys):
+    printed = run(load("lora"), f"{TINY} --steps 3 --sequences 4", capsys)
+    assert "at most 0.001: met" in printed
+    assert figures(printed)["ratio of the times"] > 0
+
+
 def test_the_translator_is_asked_in_three_ways(load, capsys):
     load("translator").main(["--items", "4", "--batch", "4", "--new", "3", "--rounds", "1", "--shots", "2"])
     found = figures(capsys.readouterr().out)

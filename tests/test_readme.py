@@ -31,7 +31,7 @@ NOT_RUN = {
     "make test": "these are its tests",
     "pip install .": "needs a package index; `make` installs the same package, and continuous integration runs that",
     **dict.fromkeys(
-        [f"python benchmarks/{name}.py" for name in ("cut", "sweep", "compiled", "translator", "gpu")],
+        [f"python benchmarks/{name}.py" for name in ("cut", "sweep", "compiled", "lora", "translator", "gpu")],
         "takes minutes; tests/test_benchmarks.py runs it at small sizes",
     ),
     "python benchmarks/peers.py": "installs other tools",
@@ -39,13 +39,19 @@ NOT_RUN = {
 }
 
 # Verb -> options that stand before those of the line, so that they count only where the line leaves them out.
-SMALL = {"locate": "--items 2 --seeds 1", "bench": "--rounds 1 --new 1 --query 4 --context 8 --batch 1 --cuts N/2"}
+SMALL = {
+    "locate": "--items 2 --seeds 1",
+    "bench": "--rounds 1 --new 1 --query 4 --context 8 --batch 1 --cuts N/2",
+    "lora": "--items 2 --seeds 1 --layers 0,1 --sizes 2 --steps 1",
+}
 
 # Words of a document, or of the Makefile -> what is run in their place.
 SHORTER = {
     "--items 48": "--items 2",
     "--paper": "--paper --no-controls --cuts 0,6,12",
     "--context 512,2048,8192 --batch 1,8": "--context 8,16,32 --batch 1,2",
+    "--task pairs:FILE.tsv --variant neurips": "--task lexicon:plural --variant neurips --epochs 1 --dev 2",
+    "sizes=[25, 50]": "sizes=[2, 4], items=4, seeds=1, layers=[0, 1], steps=1",
     "context=[128, 512], batch=[1, 8]": "context=[8, 16], batch=[1, 2], rounds=1, new=2",
 }
 if not torch.cuda.is_available():
@@ -56,11 +62,12 @@ MADE_BY = {
     "runs/demo": "make demo",
     "--prompt fr.safetensors": "taskpoint compile --task lexicon:english-french --after 9 --out fr.safetensors",
     "runs/bench-...": "taskpoint bench --out runs/bench-...",
+    "runs/lora-...": "taskpoint lora --out runs/lora-...",
 }
 
 # All that stands on stderr while all goes well: how far a run is; and how far the library has read a model that is not
 # bundled, which may take minutes (models/quiet.py).
-OURS = re.compile(r"((locate|bench|compile|generate): \d+ of \d+.*\s*)*")
+OURS = re.compile(r"((locate|bench|lora|compile|generate): \d+ of \d+.*\s*)*")
 LOADING = re.compile(r"\s*(Loading weights: .*\s*)*")
 # What a library might say on stdout.
 NOTICE = re.compile(r"warn|deprecat|\[transformers\]|traceback", re.IGNORECASE)

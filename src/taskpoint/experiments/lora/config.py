@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from taskpoint.configuration import Configuration, Option, optional, setting
+from taskpoint.configuration import Configuration, Option, optional, setting, unchecked
 from taskpoint.errors import SettingError
 from taskpoint.experiments.subjects import ModelAndTask
 from taskpoint.settings import each_from, flag, from_to, keep, shown, text
@@ -146,8 +146,8 @@ class LoraConfig(Configuration):
     test_shots: int = setting(0, "Examples in the test prompts; training prompts have none.", from_to(0))
     instruction: bool = setting(False, "An instruction in the test prompts.", flag)
     rank: int = setting(None, "Rank of the adapters. (default: 8; v1: 32)", optional(from_to(1)))
-    alpha: float = setting(None, "Their scale: alpha / rank. (default: 32)", optional(_number(0, math.inf, True)))
-    dropout: float = setting(None, "Their dropout. (default: 0.05; v1: 0.1)", optional(_number(0, 1, False)))
+    alpha: float = setting(None, "Their scale: alpha / rank. (default: 32)", optional(_number(0.0, math.inf, True)))
+    dropout: float = setting(None, "Their dropout. (default: 0.05; v1: 0.1)", optional(_number(0.0, 1.0, False)))
     loss: Loss = setting(  # noqa: RUF009
         None,
         "Tokens that are taught: answer, or all of the sequence. (default: answer; released: sequence)",
@@ -165,7 +165,9 @@ class LoraConfig(Configuration):
     )
     batch: int = setting(32, "Training pairs in a step.", from_to(1))
     lr: float = setting(
-        1e-4, "Learning rate at first; it falls to zero in a straight line.", _number(0, math.inf, True)
+        None,
+        "Learning rate at first; it falls to zero in a straight line. (default: 1e-3; of the paper's, 1e-4)",
+        optional(_number(0.0, math.inf, True)),
     )
     patience: int = setting(
         None,
@@ -173,7 +175,9 @@ class LoraConfig(Configuration):
         optional(from_to(0)),
     )
     threshold: float = setting(
-        None, "Progress: how far the loss must fall. (default: 0.01; v1: 0.001)", optional(_number(0, math.inf, False))
+        None,
+        "Progress: how far the loss must fall. (default: 0.01; v1: 0.001)",
+        optional(_number(0.0, math.inf, False)),
     )
     check_every: int = setting(25, "Steps between checks.", from_to(1))
     dev: int = setting(200, "Further training pairs for the checks, at most.", from_to(1))
@@ -237,17 +241,23 @@ class LoraFacts:
     metric_signature: str | None = None
 
 
+DEFAULT_TASK = "lexicon:english-french"
+"""What is taught where nothing is named: the bundled model does not know it without examples, unlike all it learnt."""
+
+
 @dataclass(frozen=True)
-class Adapted(ModelAndTask):
-    """As `ModelAndTask`; the default task is one that the bundled model cannot know without examples."""
+class ModelAndUnknownTask(ModelAndTask):
+    """As `ModelAndTask`, with a task that the bundled model cannot know from a prompt without examples."""
+
+    task: str | None = setting(
+        None, f"Task; `taskpoint tasks` lists them. (default: {DEFAULT_TASK}, or what the model learnt)", unchecked
+    )
 
     def load(self) -> Asked:
         """The model and the task; errors as `taskpoint.load` and `taskpoint.task`."""
-        from dataclasses import replace
+        if self.task is None and self.model is None:
+            return replace(self, task=DEFAULT_TASK).load()
+        return super().load()
 
-        return super().load() if (self.task or self.model) is not None else replace(self, task=DEFAULT_TASK).load()
 
-
-DEFAULT_TASK = "lexicon:english-french"
-
-SUBJECT, CONFIG = Adapted, LoraConfig
+SUBJECT, CONFIG = ModelAndUnknownTask, LoraConfig
