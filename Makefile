@@ -21,6 +21,7 @@ bench: $(VENV)/.installed  ## ratios, each within one run (docs/performance.md);
 	$(BIN)/python benchmarks/cut.py
 	$(BIN)/python benchmarks/sweep.py
 	$(BIN)/python benchmarks/compiled.py
+	$(BIN)/python benchmarks/lora.py
 	$(BIN)/python benchmarks/translator.py
 	$(BIN)/python benchmarks/published.py
 	$(BIN)/python benchmarks/gpu.py

@@ -129,6 +129,12 @@ def test_the_published_way_and_a_sweep_give_the_same_answers(load, capsys):
     assert found["answers that are the same, %"] == 100
 
 
+def test_adapters_from_kept_states_are_those_of_plain_loops(load, capsys):
+    printed = run(load("lora"), f"{TINY} --steps 3 --sequences 4", capsys)
+    assert "at most 0.001: met" in printed
+    assert figures(printed)["ratio of the times"] > 0
+
+
 def test_the_translator_is_asked_in_three_ways(load, capsys):
     load("translator").main(["--items", "4", "--batch", "4", "--new", "3", "--rounds", "1", "--shots", "2"])
     found = figures(capsys.readouterr().out)

@@ -27,6 +27,8 @@ from taskpoint.experiments.heal import run as heal_run
 from taskpoint.experiments.heal.config import HealConfig
 from taskpoint.experiments.locate import run as locate_run
 from taskpoint.experiments.locate.config import LocateConfig
+from taskpoint.experiments.lora import run as lora_run
+from taskpoint.experiments.lora.config import DEFAULT_TASK, LoraConfig
 from taskpoint.experiments.subjects import ModelAndTask
 from taskpoint.models import loading, random_weights
 from taskpoint.pretrain import lexicon as lexicon_module
@@ -93,6 +95,13 @@ def test_heal(monkeypatch: pytest.MonkeyPatch) -> None:
     typed = called(monkeypatch, runner, "run", line(monkeypatch, "heal")).arguments["work"]
     written = called(monkeypatch, runner, "run", lambda: tp.heal(tp.load(), tp.task("lexicon"))).arguments["work"]
     assert typed.config == written.config == HealConfig(after=(0, 2, 4, 6, 8, 10))
+    assert typed.manifest == written.manifest
+
+
+def test_lora(monkeypatch: pytest.MonkeyPatch) -> None:
+    typed = called(monkeypatch, runner, "run", line(monkeypatch, "lora")).arguments["work"]
+    written = called(monkeypatch, runner, "run", lambda: tp.lora(tp.load(), DEFAULT_TASK)).arguments["work"]
+    assert typed.config == written.config == LoraConfig(layers=tuple(range(12)), sizes=(25, 50))
     assert typed.manifest == written.manifest
 
 
@@ -174,6 +183,16 @@ def test_the_words_of_a_configuration_of_heal_give_it_again(
     monkeypatch: pytest.MonkeyPatch, config: HealConfig
 ) -> None:
     assert called(monkeypatch, heal_run, "start", line(monkeypatch, "heal", *config.words())).args[1] == config
+        LoraConfig(),
+        LoraConfig.of(variant="released", layers=(0, 7), sizes=(8, 16), adapters="drop"),
+        LoraConfig.of(variant="neurips", steps=9, alpha=16, lr=3e-3, instruction=True, test_shots=2, template="arrow"),
+        LoraConfig.of(variant="v1", epochs=2, patience=0, loss="sequence", memory=0, max_new_tokens=3),
+    ],
+)
+def test_the_words_of_a_configuration_of_lora_give_it_again(
+    monkeypatch: pytest.MonkeyPatch, config: LoraConfig
+) -> None:
+    assert called(monkeypatch, lora_run, "start", line(monkeypatch, "lora", *config.words())).args[1] == config
 
 
 def test_the_words_of_a_subject_give_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,6 +208,7 @@ def test_the_words_of_a_subject_give_it_again(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("words", [("locate", "lexicon"), ("bench", "lexicon"), ("heal", "lexicon")])
+@pytest.mark.parametrize("words", [("locate", "lexicon"), ("bench", "lexicon"), ("lora", "lexicon")])
 def test_a_model_is_loaded_as_the_command_line_says(monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) -> None:
     more = ["--dtype", "float64", "--device", "meta", "--revision", "other", "--adapter", "DIR"]
     loaded = called(monkeypatch, loading, "load", line(monkeypatch, *words, *more)).arguments
@@ -250,6 +270,7 @@ def test_generate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, compiled: Pat
         ["locate"],
         ["bench"],
         ["heal"],
+        ["lora"],
         ["compile", "--task", "lexicon:plural", "--after", "9", "--out", "never.safetensors"],
         ["models", "--check", "lexicon"],
     ],

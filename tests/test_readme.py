@@ -32,6 +32,7 @@ NOT_RUN = {
     "pip install .": "needs a package index; `make` installs the same package, and continuous integration runs that",
     **dict.fromkeys(
         [f"python benchmarks/{name}.py" for name in ("ablate", "cut", "sweep", "compiled", "translator", "gpu")],
+        [f"python benchmarks/{name}.py" for name in ("cut", "sweep", "compiled", "lora", "translator", "gpu")],
         "takes minutes; tests/test_benchmarks.py runs it at small sizes",
     ),
     "taskpoint locate MODEL --task humaneval:HumanEval.jsonl --run-programs": "the published file and a large model; "
@@ -49,6 +50,7 @@ SMALL = {
     "reproduce": "--items 2 --seeds 1 --run llama-3.1-8b-no-instruction",
     "heads": "--items 2 --seeds 1 --train-items 4 --epochs 1 --random 1",
     "heal": "--items 4 --seeds 1 --after 2 --training 8 --steps 1",
+    "lora": "--items 2 --seeds 1 --layers 0,1 --sizes 2 --steps 1",
 }
 
 # Words of a document, or of the Makefile -> what is run in their place.
@@ -58,6 +60,8 @@ SHORTER = {
     "--context 512,2048,8192 --batch 1,8": "--context 8,16,32 --batch 1,2",
     "train_shots=[0, 5], shots=[0, 5]": "train_shots=0, shots=0, seeds=1, items=2, train_items=4, epochs=1",
     "after=[2, 4], shots=5, seeds=2": "after=[2], shots=5, seeds=1, items=4, training=8, steps=1",
+    "--task pairs:FILE.tsv --variant neurips": "--task lexicon:plural --variant neurips --epochs 1 --dev 2",
+    "sizes=[25, 50]": "sizes=[2, 4], items=4, seeds=1, layers=[0, 1], steps=1",
     "context=[128, 512], batch=[1, 8]": "context=[8, 16], batch=[1, 2], rounds=1, new=2",
 }
 if not torch.cuda.is_available():
@@ -70,6 +74,7 @@ MADE_BY = {
     "runs/heal": "taskpoint heal --out runs/heal",
     "runs/bench-...": "taskpoint bench --out runs/bench-...",
     "report runs/heads": "taskpoint heads --train-shots 0 --shots 0 --out runs/heads",
+    "runs/lora-...": "taskpoint lora --out runs/lora-...",
 }
 
 # All that stands on stderr while all goes well: how far a run is; and how far the library has read a model that is not

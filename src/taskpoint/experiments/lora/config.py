@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from taskpoint.configuration import Configuration, Option, optional, setting
+from taskpoint.configuration import Configuration, Option, optional, setting, unchecked
 from taskpoint.errors import SettingError
 from taskpoint.experiments.subjects import ModelAndTask
 from taskpoint.settings import each_from, flag, from_to, keep, number, number_above, number_from, shown, text
@@ -156,14 +156,20 @@ class LoraConfig(Configuration):
         optional(from_to(1, _MOST_STEPS)),
     )
     batch: int = setting(32, "Training pairs in a step.", from_to(1))
-    lr: float = setting(1e-4, "Learning rate at first; it falls to zero in a straight line.", number_above(0.0))
+    lr: float = setting(
+        None,
+        "Learning rate at first; it falls to zero in a straight line. (default: 1e-3; of the paper's, 1e-4)",
+        optional(number_above(0.0)),
+    )
     patience: int = setting(
         None,
         "Checks without progress after which training stops; 0 never stops. (default: 0; v1, neurips: 5)",
         optional(from_to(0)),
     )
     threshold: float = setting(
-        None, "Progress: how far the loss must fall. (default: 0.01; v1: 0.001)", optional(number_from(0.0))
+        None,
+        "Progress: how far the loss must fall. (default: 0.01; v1: 0.001)",
+        optional(number_from(0.0)),
     )
     check_every: int = setting(25, "Steps between checks.", from_to(1))
     dev: int = setting(200, "Further training pairs for the checks, at most.", from_to(1))
@@ -227,17 +233,23 @@ class LoraFacts:
     metric_signature: str | None = None
 
 
+DEFAULT_TASK = "lexicon:english-french"
+"""What is taught where nothing is named: the bundled model does not know it without examples, unlike all it learnt."""
+
+
 @dataclass(frozen=True)
-class Adapted(ModelAndTask):
-    """As `ModelAndTask`; the default task is one that the bundled model cannot know without examples."""
+class ModelAndUnknownTask(ModelAndTask):
+    """As `ModelAndTask`, with a task that the bundled model cannot know from a prompt without examples."""
+
+    task: str | None = setting(
+        None, f"Task; `taskpoint tasks` lists them. (default: {DEFAULT_TASK}, or what the model learnt)", unchecked
+    )
 
     def load(self) -> Asked:
         """The model and the task; errors as `taskpoint.load` and `taskpoint.task`."""
-        from dataclasses import replace
+        if self.task is None and self.model is None:
+            return replace(self, task=DEFAULT_TASK).load()
+        return super().load()
 
-        return super().load() if (self.task or self.model) is not None else replace(self, task=DEFAULT_TASK).load()
 
-
-DEFAULT_TASK = "lexicon:english-french"
-
-SUBJECT, CONFIG = Adapted, LoraConfig
+SUBJECT, CONFIG = ModelAndUnknownTask, LoraConfig
