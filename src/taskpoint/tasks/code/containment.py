@@ -222,18 +222,22 @@ def _readable() -> list[str]:
 
 
 def _python(steps: Sequence[Step], then: Sequence[str] = ()) -> list[str]:
-    sources = {f"{_PACKAGE}.{path.stem}": path.read_text("utf-8") for path in sorted(_INSIDE.glob("[a-z]*.py"))}
     lines = [
         "import sys, types",
         "told = []",
         "def load(name, source):",
         "    module = sys.modules[name] = types.ModuleType(name)",
         "    exec(compile(source, name, 'exec'), module.__dict__)",
-        *(f"load({f'{_PACKAGE}.{name}'!r}, {sources[f'{_PACKAGE}.{name}']!r})" for name in _needed(steps)),
+        *(f"load({f'{_PACKAGE}.{name}'!r}, {_source(name)!r})" for name in _needed(steps)),
         *(f"told = sys.modules[{f'{_PACKAGE}.{name}'!r}].main(*{tuple(given)!r})" for name, given in steps),
         *then,
     ]
     return [sys.executable, "-s", "-P", "-c", "\n".join(lines)]
+
+
+@cache
+def _source(name: str) -> str:
+    return (_INSIDE / f"{name}.py").read_text("utf-8")
 
 
 def _needed(steps: Sequence[Step]) -> list[str]:

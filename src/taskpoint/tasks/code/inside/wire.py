@@ -78,9 +78,10 @@ def packed(value: Any, other: Callable[[Any], Any]) -> Any:
     for kind, tag, _ in _LISTS:
         if isinstance(value, kind):
             return {tag: [packed(each, other) for each in value]}
-    name = getattr(value, "__name__", "")
-    if isinstance(value, type) and _TYPES.get(name) is value:
-        return {"type": name}
+    if isinstance(value, type):
+        name = str(type.__getattribute__(value, "__name__"))
+        if _TYPES.get(name) is value:
+            return {"type": name}
     if isinstance(value, Set):
         return {"set": [packed(each, other) for each in value]}
     if hasattr(type(value), "__index__"):
