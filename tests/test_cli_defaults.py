@@ -183,6 +183,11 @@ def test_the_words_of_a_configuration_of_heal_give_it_again(
     monkeypatch: pytest.MonkeyPatch, config: HealConfig
 ) -> None:
     assert called(monkeypatch, heal_run, "start", line(monkeypatch, "heal", *config.words())).args[1] == config
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
         LoraConfig(),
         LoraConfig.of(variant="released", layers=(0, 7), sizes=(8, 16), adapters="drop"),
         LoraConfig.of(variant="neurips", steps=9, alpha=16, lr=3e-3, instruction=True, test_shots=2, template="arrow"),
@@ -207,8 +212,7 @@ def test_the_words_of_a_subject_give_it_again(monkeypatch: pytest.MonkeyPatch) -
         line(monkeypatch, "locate", *asked.words())()
 
 
-@pytest.mark.parametrize("words", [("locate", "lexicon"), ("bench", "lexicon"), ("heal", "lexicon")])
-@pytest.mark.parametrize("words", [("locate", "lexicon"), ("bench", "lexicon"), ("lora", "lexicon")])
+@pytest.mark.parametrize("words", [(verb, "lexicon") for verb in ("locate", "bench", "heal", "lora")])
 def test_a_model_is_loaded_as_the_command_line_says(monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) -> None:
     more = ["--dtype", "float64", "--device", "meta", "--revision", "other", "--adapter", "DIR"]
     loaded = called(monkeypatch, loading, "load", line(monkeypatch, *words, *more)).arguments
