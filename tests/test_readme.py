@@ -51,6 +51,8 @@ SMALL = {
     "heads": "--items 2 --seeds 1 --train-items 4 --epochs 1 --random 1",
     "heal": "--items 4 --seeds 1 --after 2 --training 8 --steps 1",
     "lora": "--items 2 --seeds 1 --layers 0,1 --sizes 2 --steps 1",
+    "profile": "--items 4 --seeds 1 --set lora.sizes=[2] --set lora.steps=1 --set heads.train_items=4 "
+    "--set heads.epochs=1 --set heads.random=1",
 }
 
 # Words of a document, or of the Makefile -> what is run in their place.
