@@ -32,6 +32,10 @@ def reproduce(
     run: Annotated[list[str] | None, typer.Option(help="Only this run of the preset. May be repeated.")] = None,
     items: Annotated[int | None, typer.Option(help="Test items of each run, for a try.")] = None,
     seeds: Annotated[int | None, typer.Option(help="Draws of examples of each run, for a try.")] = None,
+    others: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting of one experiment, such as lora.steps=20. May be repeated."),
+    ] = None,
     dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16. (default: the preset's)")] = None,
     device: DeviceOption = None,
     run_programs: Annotated[
@@ -58,7 +62,9 @@ def reproduce(
     from taskpoint.report import terminal
     from taskpoint.report.progress import progress
 
-    wishes = doing.Wishes(model, task, data, items, seeds, device, dtype, tuple(run or ()), run_programs)
+    wishes = doing.Wishes(
+        model, task, data, items, seeds, device, dtype, tuple(run or ()), run_programs, tuple(others or ())
+    )
     plan = doing.planned(found, wishes)
     doing.check_models(plan)
     folder = out or doing.default_folder(found, plan)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskpoint.configuration import Configuration, settings_of
 from taskpoint.errors import DataError, ModelError, RunFolderError, TaskpointError, UnknownNameError
+from taskpoint.experiments.assigned import assigned, assignments
 from taskpoint.experiments.contract import SubjectOptions
 from taskpoint.experiments.presets import data
 from taskpoint.experiments.presets.preset import PresetRun, Published
@@ -41,6 +42,7 @@ class Wishes:
         items: test items of each run.
         seeds: draws of each run.
         runs: names of the runs to do; none does all.
+        others: settings of single experiments, as `assigned` reads them.
         run_programs: allows what no preset may: that programs which a model wrote are run.
     """
 
@@ -53,6 +55,10 @@ class Wishes:
     dtype: str | None = None
     runs: tuple[str, ...] = ()
     run_programs: bool = False
+    others: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        assignments("set", self.others)
 
 
 @dataclass(frozen=True)
@@ -126,6 +132,7 @@ def _planned(
     changes = {"items": wishes.items, "seeds": wishes.seeds}
     changes = {key: value for key, value in changes.items() if value not in (None, getattr(config, key, None))}
     changes = {key: value for key, value in changes.items() if key in settings_of(type(config))}
+    changes |= assigned(run.experiment, wishes.others, type(config))
     told = [f"{key} {value} in place of {getattr(config, key)}" for key, value in changes.items()]
     if run.model is not None and wishes.model not in (None, run.model.name):
         told.append(f"model {wishes.model} in place of {run.model.name}")

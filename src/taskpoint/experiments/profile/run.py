@@ -11,6 +11,7 @@ from taskpoint.asking.by_name import model_of, task_of
 from taskpoint.configuration import described, settings_of
 from taskpoint.errors import SettingError
 from taskpoint.experiments import runner
+from taskpoint.experiments.assigned import assigned
 from taskpoint.experiments.contract import Keyed, Step, Work
 from taskpoint.experiments.outputs import write
 from taskpoint.experiments.profile.config import ProfileConfig
@@ -164,8 +165,5 @@ def _settings(kind: str, config: ProfileConfig) -> Any:
         "conditions": conditions("examples", config.instruction),
     }
     names = settings_of(known)
-    own = config.given(kind)
-    for name in own:
-        if name not in names:
-            raise SettingError(f"{kind} has no setting {shown(name)}; expected one of {', '.join(names)}")
+    own = assigned(kind, config.others, known)
     return known.of(**{name: value for name, value in shared.items() if name in names} | own)
