@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: options demo test lint bench lock versions canary clean
+.PHONY: options rehearse demo test lint bench lock versions canary clean
 
 demo: $(VENV)/.installed  ## find the layer on the bundled translator, ends with a report
 	$(BIN)/taskpoint locate translator --task everyday:eng-fra --items 48 --instruction both --out runs/demo
@@ -26,6 +26,9 @@ bench: $(VENV)/.installed  ## ratios, each within one run (docs/performance.md);
 	$(BIN)/python benchmarks/published.py
 	$(BIN)/python benchmarks/gpu.py
 	$(BIN)/python benchmarks/peers.py
+
+rehearse: $(VENV)/.installed  ## every preset of paper A on tiny random models; DATA=DIR with flores101, humaneval, mbpp
+	$(BIN)/python tools/rehearse.py $(DATA)
 
 lock: $(BIN)/python  ## constraints.txt: exact versions of everything, the newest that fit together
 	$(BIN)/python tools/lock.py
