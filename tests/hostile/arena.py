@@ -18,6 +18,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -178,8 +179,11 @@ def _serve() -> None:
     import taskpoint.cli
     import taskpoint.compiled.compile
     import taskpoint.experiments.locate.run
+    import taskpoint.experiments.lora.run
     from taskpoint.cli import main
 
+    with suppress(ImportError):
+        import peft  # noqa: F401
     tp.load()
     for line in sys.stdin:
         request = json.loads(line)

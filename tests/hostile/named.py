@@ -6,6 +6,7 @@ import gzip
 import json
 from collections.abc import Iterator
 
+from adapting import adapting
 from arena import Case
 from named_calls import calls
 from named_damage import tracebacks
@@ -333,5 +334,5 @@ def hanging() -> Iterator[Case]:
 
 
 NAMED: tuple[Case, ...] = (
-    *silently_wrong(), *overwritten(), *out_of_range(), *tracebacks(), *calls(), *hanging(),
+    *silently_wrong(), *overwritten(), *out_of_range(), *tracebacks(), *calls(), *hanging(), *adapting(),
 )  # fmt: skip

@@ -22,6 +22,9 @@ MOST_SEEDS = 1_000
 
 _MOST_STEPS = 1_000_000
 
+# Beyond what anybody trains with, and within what single precision can hold.
+_MOST_ALPHA, _MOST_RATE = 1e30, 1e6
+
 
 class Variant(StrEnum):
     """Whose settings are taken where none are given."""
@@ -146,7 +149,7 @@ class LoraConfig(Configuration):
     test_shots: int = setting(0, "Examples in the test prompts; training prompts have none.", from_to(0))
     instruction: bool = setting(False, "An instruction in the test prompts.", flag)
     rank: int = setting(None, "Rank of the adapters. (default: 8; v1: 32)", optional(from_to(1)))
-    alpha: float = setting(None, "Their scale: alpha / rank. (default: 32)", optional(_number(0.0, math.inf, True)))
+    alpha: float = setting(None, "Their scale: alpha / rank. (default: 32)", optional(_number(0.0, _MOST_ALPHA, True)))
     dropout: float = setting(None, "Their dropout. (default: 0.05; v1: 0.1)", optional(_number(0.0, 1.0, False)))
     loss: Loss = setting(  # noqa: RUF009
         None,
@@ -167,7 +170,7 @@ class LoraConfig(Configuration):
     lr: float = setting(
         None,
         "Learning rate at first; it falls to zero in a straight line. (default: 1e-3; of the paper's, 1e-4)",
-        optional(_number(0.0, math.inf, True)),
+        optional(_number(0.0, _MOST_RATE, True)),
     )
     patience: int = setting(
         None,
