@@ -180,6 +180,7 @@ def _serve() -> None:
     import taskpoint.compiled.compile
     import taskpoint.experiments.heal.run
     import taskpoint.experiments.locate.run
+    import taskpoint.experiments.lora.run
     from taskpoint.cli import main
 
     with suppress(ImportError):

@@ -6,6 +6,7 @@ import gzip
 import json
 from collections.abc import Iterator
 
+from adapting import adapting
 from arena import Case
 from healing import healing
 from named_ablate import ablations
@@ -381,6 +382,5 @@ def instructions() -> Iterator[Case]:
 
 
 NAMED: tuple[Case, ...] = (
-    *silently_wrong(), *overwritten(), *out_of_range(), *tracebacks(), *calls(), *hanging(),
-    *presets(), *ablations(), *healing(), *instructions(), *of_heads(),
+    *silently_wrong(), *overwritten(), *out_of_range(), *tracebacks(), *calls(), *hanging(), *presets(), *ablations(), *healing(), *instructions(), *of_heads(), *adapting(),
 )  # fmt: skip

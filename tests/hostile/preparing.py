@@ -32,6 +32,10 @@ HEAL = (
     "heal", "--task", "lexicon:plural", "--items", "4", "--seeds", "1", "--after", "3", "--training", "6",
     "--batch", "6", "--steps", "1", "--shots", "2",
 )  # fmt: skip
+LORA = (
+    "lora", "--task", "lexicon:plural", "--items", "4", "--seeds", "1", "--layers", "0,3", "--sizes", "4",
+    "--steps", "1",
+)  # fmt: skip
 DIGITS = "9" * 5_000
 # An adapter that changes nothing yet; as peft makes it.
 _ADAPTER = (
@@ -54,6 +58,7 @@ MATERIALS: dict[str, Case] = {
     "infinite": Case("infinite", code="lm.model.model.layers[3].mlp.up_proj.weight.data[0, 0] = float('inf')\n"
                      "lm.model.save_pretrained('infinite'); lm.tokenizer.save_pretrained('infinite')", exit=0),
     "model": Case("model", code="lm.model.save_pretrained('model'); lm.tokenizer.save_pretrained('model')", exit=0),
+    "adapted": Case("adapted", (*LORA, "--out", "adapted"), exit=0),
     "narrow": Case("narrow", code="lm.model.resize_token_embeddings(40)\n"
                    "lm.model.save_pretrained('narrow'); lm.tokenizer.save_pretrained('narrow')", exit=0),
     "healed": Case("healed", (*HEAL, "--out", "healed"), exit=0),

@@ -21,6 +21,9 @@ MOST_SEEDS = 1_000
 
 _MOST_STEPS = 1_000_000
 
+# Beyond what anybody trains with, and within what single precision can hold.
+_MOST_ALPHA, _MOST_RATE = 1e30, 1e6
+
 
 class Variant(StrEnum):
     """Whose settings are taken where none are given."""
@@ -138,7 +141,7 @@ class LoraConfig(Configuration):
     test_shots: int = setting(0, "Examples in the test prompts; training prompts have none.", from_to(0))
     instruction: bool = setting(False, "An instruction in the test prompts.", flag)
     rank: int = setting(None, "Rank of the adapters. (default: 8; v1: 32)", optional(from_to(1)))
-    alpha: float = setting(None, "Their scale: alpha / rank. (default: 32)", optional(number_above(0.0)))
+    alpha: float = setting(None, "Their scale: alpha / rank. (default: 32)", optional(number_above(0.0, _MOST_ALPHA)))
     dropout: float = setting(None, "Their dropout. (default: 0.05; v1: 0.1)", optional(_below_one))
     loss: Loss = setting(  # noqa: RUF009
         None,
@@ -159,7 +162,7 @@ class LoraConfig(Configuration):
     lr: float = setting(
         None,
         "Learning rate at first; it falls to zero in a straight line. (default: 1e-3; of the paper's, 1e-4)",
-        optional(number_above(0.0)),
+        optional(number_above(0.0, _MOST_RATE)),
     )
     patience: int = setting(
         None,
