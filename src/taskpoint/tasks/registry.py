@@ -23,10 +23,10 @@ _PLACES = {
     "words": ("words:FILE.json",),
     "pairs": ("pairs:FILE.tsv",),
     "prompts": ("prompts:FILE.jsonl",),
-    "tatoeba": ("tatoeba:DIR", "tatoeba:DIR:eng-fra"),
     "mbpp": ("mbpp:FILE.jsonl",),
     "humaneval": ("humaneval:FILE.jsonl", "humaneval:FILE.jsonl+mbpp:FILE.jsonl"),
     "humaneval-docstring": ("humaneval-docstring:FILE.jsonl", "humaneval-docstring:FILE.jsonl+mbpp:FILE.jsonl"),
+    "tatoeba": ("tatoeba:DIR", "tatoeba:DIR:eng-fra"),
 }
 
 # A folder may hold a colon, so only what looks like a direction is taken off.
@@ -90,12 +90,12 @@ def _task(spec: str, instruction: str | None, run_programs: bool) -> Task:
             return pairs(_path(rest), instruction=instruction)
         case "prompts":
             return OwnTask(_path(rest))
-        case "tatoeba":
-            return _tatoeba(rest)
         case "mbpp":
             return mbpp_task(_path(rest), run_programs=run_programs)
         case "humaneval" | "humaneval-docstring":
             return _humaneval(rest, docstring=kind != "humaneval", run_programs=run_programs)
+        case "tatoeba":
+            return _tatoeba(rest)
         case "everyday" if not colon:
             return everyday()
         case "everyday" if _known_directions(rest):
@@ -112,19 +112,19 @@ def _known_directions(listed: str) -> bool:
     return set(listed.split(",")) <= {each.name for each in directions()}
 
 
-def _tatoeba(rest: str) -> Task:
-    match = _DIRECTION.fullmatch(rest)
-    if match is None:
-        return tatoeba(corpora(_path(rest)))
-    return tatoeba(corpora(_path(match["folder"])), match["direction"])
-
-
 def _humaneval(rest: str, *, docstring: bool, run_programs: bool) -> CodeTask:
     asked, joined, examples = rest.partition("+mbpp:")
     if joined and not examples:
         raise SettingError(f"task 'humaneval:{rest}' names no file of examples; expected {_PLACES['humaneval'][1]}")
     paths = _path(asked), _path(examples) if joined else None
     return humaneval_task(*paths, docstring=docstring, run_programs=run_programs)
+
+
+def _tatoeba(rest: str) -> Task:
+    match = _DIRECTION.fullmatch(rest)
+    if match is None:
+        return tatoeba(corpora(_path(rest)))
+    return tatoeba(corpora(_path(match["folder"])), match["direction"])
 
 
 def _path(text: str) -> Path:

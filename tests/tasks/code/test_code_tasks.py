@@ -290,7 +290,7 @@ def test_objects_of_the_programs_own_classes_go_to_its_functions(data_dir: Path)
     assert task.score(item, item.answers[0].replace("return True", "return False")) == 0.0
 
 
-VALUES = """[
+VALUES = r"""[
     None, True, -3, 2**70, 0.1, float("inf"), 1e-320, 2j, "ä\ud800", b"\0", bytearray(b"a"), (), [1, [2]], {1, "a"},
     frozenset([2]), {(1, 2): {"a": [None]}}, int, ValueError, {"a": 1}.keys(), __import__("collections").Counter("aab"),
 ]"""

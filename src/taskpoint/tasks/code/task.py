@@ -162,7 +162,12 @@ class CodeTask(Task):
         program = program_of(problem, text)
         known = item.id, program
         if known not in self._verdicts:
-            self._verdicts[known] = float(judged(program, problem.tests, _LIMITS, containment()).passed)
+            try:
+                self._verdicts[known] = float(judged(program, problem.tests, _LIMITS, containment()).passed)
+            except OSError as error:
+                raise SettingError(
+                    f"no program can be run now: {error}; free files, memory or disk, and go on"
+                ) from None
         return self._verdicts[known]
 
     def signature(self, items: Iterable[Item]) -> str | None:
