@@ -196,6 +196,7 @@ class Locate(Work[Cell]):
             texts = self._measure.answers(asked, hidden, cell.cuts)
             answered = prompts.answered(cell, contents)
             scores = self._measure.reference(answered, prompts.hidden(cell, answered), cell.cuts)
+        task.score_ahead((item, under[i]) for under in texts for i, item in enumerate(cell.items))
         return [
             Row(
                 model=lm.name,
