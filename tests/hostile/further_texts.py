@@ -370,4 +370,79 @@ def environments() -> Iterator[Case]:
                code="kw = dict(items=6, seeds=1, cuts=[6], controls=False, out='o'); t = tp.task('lexicon:plural')\ntp.locate(lm, t, **kw, progress=lambda a, b: tp.locate(lm, t, **kw))")  # fmt: skip
 
 
-TEXTS: tuple[Case, ...] = (*task_files(), *options(), *environments())
+HUMANEVAL = {
+    "task_id": "a",
+    "prompt": 'def f(x):\n    """ Twice x. """\n',
+    "entry_point": "f",
+    "canonical_solution": "    return 2 * x\n",
+    "test": "def check(f):\n    assert f(1) == 2\n",
+}
+MBPP = {
+    "text": "Give one.",
+    "code": "def f():\n  return 1",
+    "task_id": 11,
+    "test_setup_code": "",
+    "test_list": ["assert f() == 1"],
+}
+
+
+def programs() -> Iterator[Case]:
+    def lines(*records: object) -> str:
+        return "".join(json.dumps(record) + "\n" for record in records)
+
+    other = {**HUMANEVAL, "task_id": "b", "prompt": 'def f(x):\n    """ Two times x. """\n'}
+    humaneval: dict[str, tuple[str, str]] = {
+        "without leave to run": (lines(HUMANEVAL, other), "--run-programs"),
+        "with a field less": (
+            lines(HUMANEVAL, {k: v for k, v in other.items() if k != "test"}),
+            "line 2: no field 'test'",
+        ),
+        "of no JSON": ("def f(): pass\n", "line 1: no JSON"),
+        "of numbers": ("1\n2\n", "line 1"),
+        "of an empty list": ("[]", "no problem"),
+        "of an open list": ("[{}", "no JSON"),
+        "with nothing in it": ("", "empty"),
+        "with an id twice": (lines(HUMANEVAL, HUMANEVAL), "stands there twice"),
+        "with a key twice": ('{"task_id": "a", "task_id": "b"}\n', "line 1"),
+        "of one problem": (lines(HUMANEVAL), "at least 2"),
+        "with half a surrogate": (lines(HUMANEVAL, {**other, "prompt": other["prompt"] + "# \ud800"}), "surrogate"),
+        "with NUL in a program": (lines(HUMANEVAL, {**other, "prompt": other["prompt"] + "\0"}), "no Python"),
+        "with a program nested deeply": (
+            lines(HUMANEVAL, {**other, "canonical_solution": "    return " + "(" * 5000 + ")" * 5000}),
+            "no Python",
+        ),
+        "with a test of 10 million characters": (lines(HUMANEVAL, {**other, "test": "#" * 10_000_000}), "characters"),
+    }
+    for name, (text, says) in humaneval.items():
+        yield Case(
+            f"a file of humaneval {name}",
+            ("locate", "--task", "humaneval:h.jsonl", *FEW),
+            says=says,
+            seconds=12,
+            prepare=written(h_jsonl=text),
+        )
+    for name, record, says in (
+        ("whose number is a text", {**MBPP, "task_id": "11"}, "'task_id'"),
+        ("whose tests are a text", {**MBPP, "test_list": "assert f()"}, "'test_list'"),
+        ("whose tests test nothing", {**MBPP, "test_list": ["assert 1"]}, "no test of a function"),
+        ("with none of the problems asked", {**MBPP, "task_id": 3}, "11 to 510"),
+        ("without leave to run", MBPP, "--run-programs"),
+    ):
+        yield Case(
+            f"a file of mbpp {name}",
+            ("locate", "--task", "mbpp:m.jsonl", *FEW),
+            says=says,
+            seconds=12,
+            prepare=written(m_jsonl=lines(record)),
+        )
+    for spec, says in (
+        ("humaneval:", "names no file"),
+        ("mbpp:none.jsonl", "no file"),
+        ("humaneval:.", "directory"),
+        ("humaneval:h.jsonl+mbpp:", "names no file"),
+        ("humanevil:x", "Did you mean"),
+    ):
+        yield Case(f"the task {spec}", ("locate", "--task", spec, *FEW), says=says)
+
+
+TEXTS: tuple[Case, ...] = (*task_files(), *options(), *environments(), *programs())

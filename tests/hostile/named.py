@@ -382,5 +382,6 @@ def instructions() -> Iterator[Case]:
 
 
 NAMED: tuple[Case, ...] = (
-    *silently_wrong(), *overwritten(), *out_of_range(), *tracebacks(), *calls(), *hanging(), *presets(), *ablations(), *healing(), *instructions(), *of_heads(), *adapting(),
+    *silently_wrong(), *overwritten(), *out_of_range(), *tracebacks(), *calls(), *hanging(),
+    *presets(), *ablations(), *healing(), *instructions(), *of_heads(), *adapting(),
 )  # fmt: skip

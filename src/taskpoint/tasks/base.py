@@ -156,6 +156,10 @@ class Task(ABC):
         """Refuses, before a model is loaded or asked, what would not be scored; a SettingError says what is missing."""
         return
 
+    def score_ahead(self, answers: Iterable[tuple[Item, str]]) -> None:
+        """Told of answers that are about to be scored, a task whose scores take long finds them all at once."""
+        return
+
     def score(self, item: Item, text: str) -> float:
         """The score of an answer that ends at the template's stop text; a DataError where no answers are accepted."""
         return self.scoring_of(item).score(text, self.accepted(item))

@@ -183,14 +183,18 @@ def test_what_a_score_stands_for_is_told_with_the_way_programs_were_contained(tm
         )
 
 
-def test_a_program_is_run_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_is_run_once_and_many_of_them_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from taskpoint.tasks.code import task as module
 
     real, times = module.judged, []
     monkeypatch.setattr(module, "judged", lambda *given: times.append(1) or real(*given))
     task = forms(tmp_path)["mbpp:mbpp.jsonl"]
     item, other = task.items(2)
-    assert [task.score(item, "x"), task.score(item, "x"), task.score(other, "x"), len(times)] == [0.0, 0.0, 0.0, 2]
+    answers = [(item, "x"), (item, item.answers[0]), (item, "x"), (other, "x")]
+    task.score_ahead(answers)
+    assert len(times) == 3
+    assert [task.score(*answer) for answer in answers] == [0.0, 1.0, 0.0, 0.0]
+    assert len(times) == 3
 
 
 def test_the_sanitized_file_is_read_too(tmp_path: Path) -> None:
@@ -290,7 +294,7 @@ def test_objects_of_the_programs_own_classes_go_to_its_functions(data_dir: Path)
     assert task.score(item, item.answers[0].replace("return True", "return False")) == 0.0
 
 
-VALUES = """[
+VALUES = r"""[
     None, True, -3, 2**70, 0.1, float("inf"), 1e-320, 2j, "ä\ud800", b"\0", bytearray(b"a"), (), [1, [2]], {1, "a"},
     frozenset([2]), {(1, 2): {"a": [None]}}, int, ValueError, {"a": 1}.keys(), __import__("collections").Counter("aab"),
 ]"""

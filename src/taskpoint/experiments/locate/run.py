@@ -206,6 +206,7 @@ class Locate(Work[Cell]):
             answered = prompts.answered(cell, contents)
             told = prompts.hidden(cell, answered)
             scores = self._measure.reference(answered, told, cell.cuts, newest_only=newest_only)
+        task.score_ahead((item, under[i]) for under in texts for i, item in enumerate(cell.items))
         return [
             Row(
                 model=lm.name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from taskpoint.errors import DataError
 from taskpoint.settings import shown
 from taskpoint.strict_json import parse
 from taskpoint.tasks.files.reading import check_text, read_text
+
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -27,15 +30,14 @@ class Record:
         value = self._given(name)
         if not isinstance(value, str):
             raise self.wrong(f"{name!r} is {shown(value)}; expected a text")
-        check_text(value, f"{self.where}: {name!r}")
-        return value.replace("\r\n", "\n")
+        return self._plain(name, value)
 
     def texts(self, name: str) -> list[str]:
         """A field that is a list of texts."""
         value = self._given(name)
         if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
             raise self.wrong(f"{name!r} is {shown(value)}; expected a list of texts")
-        return [each.replace("\r\n", "\n") for each in value]
+        return [self._plain(name, each) for each in value]
 
     def number(self, name: str) -> int:
         """A field that is a whole number from 1."""
@@ -47,6 +49,12 @@ class Record:
     def wrong(self, what: str) -> DataError:
         """The error that something is wrong with it."""
         return DataError(f"{self.where}: {what}")
+
+    def _plain(self, name: str, text: str) -> str:
+        check_text(text, f"{self.where}: {name!r}")
+        if _HALF.search(text):
+            raise self.wrong(f"{name!r} holds half a surrogate pair, which is no text; give the file as published")
+        return text.replace("\r\n", "\n")
 
     def _given(self, name: str) -> Any:
         if name not in self.fields:

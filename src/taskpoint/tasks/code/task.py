@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 from collections.abc import Hashable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -158,16 +160,34 @@ class CodeTask(Task):
                 "texts with --metric"
             )
 
+    def score_ahead(self, answers: Iterable[tuple[Item, str]]) -> None:
+        """Runs the programs of many answers, as many at once as there are cores; errors as `score`."""
+        if self.scoring is PASS:
+            different = dict.fromkeys((item, self._program(item, text)) for item, text in answers)
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                for _ in pool.map(lambda known: self._passes(*known), different):
+                    pass
+
     def score(self, item: Item, text: str) -> float:
         """1.0 where the program passes all tests of the problem, else 0.0; a SettingError without leave to run it."""
         if self.scoring is not PASS:
             return super().score(item, text)
+        return self._passes(item, self._program(item, text))
+
+    def _program(self, item: Item, text: str) -> str:
+        return program_of(self._problem(item), text)
+
+    def _passes(self, item: Item, program: str) -> float:
         self.check_scoring()
-        problem = self._problem(item)
-        program = program_of(problem, text)
         known = item.id, program
         if known not in self._verdicts:
-            self._verdicts[known] = float(judged(program, problem.tests, _LIMITS, containment()).passed)
+            try:
+                verdict = judged(program, self._problem(item).tests, _LIMITS, containment())
+            except OSError as error:
+                raise SettingError(
+                    f"no program can be run now: {error}; free files, memory or disk, and go on"
+                ) from None
+            self._verdicts[known] = float(verdict.passed)
         return self._verdicts[known]
 
     def signature(self, items: Iterable[Item]) -> str | None:
