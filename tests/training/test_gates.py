@@ -116,10 +116,11 @@ def test_the_model_is_left_as_it_was_and_the_same_seed_gives_the_same_gates(case
     assert not np.array_equal(one.values, trained(case, epochs=2, seed=1).values)
 
 
-def test_training_ends_where_the_loss_gets_no_better(case: Any) -> None:
+@pytest.mark.parametrize(("penalty", "lr"), [(0.0, 1e-9), (1.0, 1e-5)])  # no better, and less than a hundredth better
+def test_training_ends_where_the_loss_gets_no_better(case: Any, penalty: float, lr: float) -> None:
     notes: list[str] = []
     model, projections, answers = case
-    settings = GateTraining(0.0, 30, 3, 1e-9, 2.4, 0, HardConcrete())
+    settings = GateTraining(penalty, 30, 3, lr, 2.4, 0, HardConcrete())
     found = train_gates(model, projections, answers[:1], answers[6:], settings, notes.append)
     assert found.epochs == len(notes) == 4  # the first is better than none
     assert notes[0] == f"loss {found.loss:.3f}, {8 * 0.982:.1f} of 8 heads open"
