@@ -61,8 +61,12 @@ def main(words: Sequence[str] | None = None) -> int:
         folder = Path(given.out or passing)
         models = dict(saved(folder / "models", given.data))
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            pairs = [(preset, family, model) for preset in presets for family, model in models.items()]
-            done = list(pool.map(lambda pair: rehearsed(*pair, given.data, folder), pairs))
+            waiting = [
+                pool.submit(rehearsed, preset, family, model, given.data, folder)
+                for preset in presets
+                for family, model in models.items()
+            ]
+            done = [one.result() for one in waiting]
     print("| preset | family | runs | rows | seconds |\n| --- | --- | ---: | ---: | ---: |")
     for one in done:
         print(f"| {one.preset} | {one.family} | {one.runs} | {one.rows} | {one.failed or f'{one.seconds:.0f}'} |")
