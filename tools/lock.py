@@ -1,6 +1,7 @@
 """Writes constraints.txt: exact versions of everything that `make demo` and `make test` install.
 
-pip itself resolves, in a dry run: it alone finds what this machine offers beside the package index.
+pip itself resolves, in a dry run: it alone finds what this machine offers beside the package index. With --keep what is
+pinned stays as it is, and only what a new dependency needs is added.
 """
 
 from __future__ import annotations
@@ -50,7 +51,17 @@ def main() -> None:
     newest = read_tested(TESTED.read_text())[-1]
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
-        words = ["install", "--dry-run", "--ignore-installed", "-qq", "--report", report, "--constraint", HELD_BACK]
+        words: list[str | Path] = [
+            "install",
+            "--dry-run",
+            "--ignore-installed",
+            "-qq",
+            "--report",
+            report,
+            "--constraint",
+            HELD_BACK,
+        ]
+        words += ["--constraint", CONSTRAINTS] if "--keep" in sys.argv[1:] else []
         asked = [".[dev]", *build, _EDITABLE, f"transformers=={newest}"]
         command = [sys.executable, "-m", "pip", *words, *asked]
         if subprocess.run(command, cwd=ROOT, env=without_constraints(), check=False).returncode:
