@@ -317,6 +317,9 @@ def find(x): return re.search("a", x)
 def many(): yield from (1, 2)
 def adder(n): return lambda x: x + n
 def fail(): raise KeyError(1)
+class Empty:
+    def __len__(self): return 0
+def nothing(): return Empty()
 def keep(x, kind): return [y for y in x if isinstance(y, kind)]
 """
 
@@ -327,6 +330,7 @@ assert double(box) == 8 and box.value == 4
 assert find("cab") and not find("b")
 assert list(many()) == [1, 2] and adder(2)(3) == 5 and keep((1, "a"), str) == ["a"]
 assert make() != make()
+assert not nothing() and len(nothing()) == 0
 try:
     fail()
 except KeyError:
@@ -337,7 +341,7 @@ else:
 
 
 def test_what_is_no_value_is_asked_where_it_is() -> None:
-    names = ("make", "double", "find", "many", "adder", "fail", "keep")
+    names = ("make", "double", "find", "many", "adder", "fail", "keep", "nothing")
     assert judged(OBJECTS, Exam("", names, (), OF_OBJECTS), Limits(), containment()) == Verdict(True)
 
 

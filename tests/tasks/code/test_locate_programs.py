@@ -3,36 +3,37 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 import taskpoint as tp
+from taskpoint.cli import main
+from taskpoint.experiments.subjects import ModelAndTask
 
 from .files import humaneval_file
 
 FEW = ("--items", "3", "--seeds", "1", "--shots", "1", "--cuts", "0", "--max-new-tokens", "4", "--no-controls")
 
 
-def command(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    """`taskpoint locate` on a small file of problems."""
-    words = ("locate", "--task", f"humaneval:{humaneval_file(folder)}", *FEW, "--out", str(folder / "run"), *more)
-    return subprocess.run([sys.executable, "-m", "taskpoint", *words], capture_output=True, text=True)
+def test_without_leave_no_model_is_loaded(tmp_path: Path) -> None:
+    asked = ModelAndTask(model="no/such/model", task=f"humaneval:{humaneval_file(tmp_path)}")
+    with pytest.raises(
+        tp.SettingError, match="running the programs that the model writes; allow it with --run-programs"
+    ):
+        asked.load()
 
 
-def test_without_leave_nothing_is_loaded_or_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    done = command(tmp_path, "--device", "no such device")
-    assert done.returncode == 2
-    (line,) = done.stderr.splitlines()
-    assert "scored by running the programs that the model writes; allow it with --run-programs" in line
-    assert not (tmp_path / "run").exists()
-
-
-def test_a_run_says_how_programs_were_contained(tmp_path: Path) -> None:
-    done = command(tmp_path, "--run-programs")
-    assert done.returncode == 0, done.stderr
+def test_a_run_says_how_programs_were_contained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--task", f"humaneval:{humaneval_file(tmp_path)}", *FEW, "--run-programs", "--out", str(tmp_path / "run"))
+    monkeypatch.setattr(sys, "argv", ["taskpoint", "locate", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    assert "pass@1 by cut" in capsys.readouterr().out
     config = json.loads((tmp_path / "run" / "config.json").read_text())["config"]
     assert config["metric"] == "pass@1"
     assert config["metric_signature"].startswith("pass@1 | contained by ")
