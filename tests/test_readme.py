@@ -59,7 +59,7 @@ SMALL = {
 SHORTER = {
     "--items 48": "--items 2",
     "--paper": "--paper --no-controls --cuts 0,6,12",
-    "--grid": "--grid --no-controls --cuts 0,5,10 --shots 1",
+    "--grid": "--grid --no-controls --cuts 0,5,10 --shots 2",
     "--context 512,2048,8192 --batch 1,8": "--context 8,16,32 --batch 1,2",
     "train_shots=[0, 5], shots=[0, 5]": "train_shots=0, shots=0, seeds=1, items=2, train_items=4, epochs=1",
     "after=[2, 4], shots=5, seeds=2": "after=[2], shots=5, seeds=1, items=4, training=8, steps=1",
