@@ -50,7 +50,7 @@ SHORTER = {
     "--items 48": "--items 2",
     "--paper": "--paper --no-controls --cuts 0,6,12",
     "--context 512,2048,8192 --batch 1,8": "--context 8,16,32 --batch 1,2",
-    "--task pairs:FILE.tsv --variant neurips": "--task lexicon:plural --variant neurips --epochs 1 --dev 2",
+    "--task pairs:FILE.tsv --variant neurips": "--task lexicon:plural --variant neurips --dev 2",
     "sizes=[25, 50]": "sizes=[2, 4], items=4, seeds=1, layers=[0, 1], steps=1",
     "context=[128, 512], batch=[1, 8]": "context=[8, 16], batch=[1, 2], rounds=1, new=2",
 }
