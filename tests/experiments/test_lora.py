@@ -42,6 +42,16 @@ SMALL: dict[str, Any] = {
 }
 
 
+# One layer, one size, one repetition of them: what is computed does not depend on the others.
+ONE: dict[str, Any] = SMALL | {"layers": [10], "sizes": [16], "seeds": 1}
+
+
+def one_of(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `ONE` among those of `SMALL`."""
+    alone = (rows["layer"] == 10) | rows["layer"].isna()
+    return rows[alone & rows["size"].isin([0, 16]) & (rows["seed"] == 0)].reset_index(drop=True)
+
+
 @pytest.fixture(scope="module")
 def found(lm: LanguageModel, tmp_path_factory: pytest.TempPathFactory) -> LoraResult:
     return tp.lora(lm, TASK, out=tmp_path_factory.mktemp("lora") / "run", **SMALL)
@@ -94,26 +104,27 @@ def test_a_cell_computed_elsewhere_from_its_key_gives_the_rows_of_the_run(
 
 
 def test_without_room_for_hidden_states_the_rows_are_the_same(lm: LanguageModel, found: LoraResult) -> None:
-    anew = tp.lora(lm, TASK, **SMALL | {"memory": 0, "adapters": "drop"}).rows
-    pd.testing.assert_frame_equal(anew, found.rows, rtol=1e-3)
+    anew = tp.lora(lm, TASK, **ONE | {"memory": 0, "adapters": "drop"}).rows
+    pd.testing.assert_frame_equal(anew, one_of(found.rows), rtol=1e-3)
 
 
 def test_a_killed_run_continues_to_the_same_rows(found: LoraResult, tmp_path: Path) -> None:
     code = (
         "import sys, torch, taskpoint as tp; torch.set_num_threads(1); "
-        f"tp.lora(tp.load(), {TASK!r}, out=sys.argv[1], **{SMALL!r})"
+        f"tp.lora(tp.load(), {TASK!r}, out=sys.argv[1], **{ONE!r})"
     )
 
     def start() -> subprocess.Popen[bytes]:
         return subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "run")], stderr=subprocess.DEVNULL)
 
     process = start()
-    while len(list(tmp_path.rglob("*.parquet"))) < 7 and process.poll() is None:
+    while len(list(tmp_path.rglob("*.parquet"))) < 2 and process.poll() is None:
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert start().wait() == 0
-    pd.testing.assert_frame_equal(RunFolder.read(tmp_path / "run").of(LAYOUT).frame(), found.rows, rtol=1e-4)
+    rows = RunFolder.read(tmp_path / "run").of(LAYOUT).frame()
+    pd.testing.assert_frame_equal(rows, one_of(found.rows), rtol=1e-4)
 
 
 def test_a_model_whose_loss_becomes_nan_is_afterwards_as_it_was() -> None:
