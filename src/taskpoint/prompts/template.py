@@ -97,16 +97,16 @@ _FORMS = (
     DelimiterTemplate(
         "input-output", "\n", question="Input: ", answer_mark="\nOutput:", answer_gap=" ", separator="\n\n"
     ),
-    # The beginning of a program, to go on with. Stop texts: those of Chen et al. 2021 (Codex), section 2.1, and what
-    # else begins an example, or ends what a chat model writes.
+    # The beginning of a program, to go on with. Two blank lines stand between programs, and in none of the functions of
+    # HumanEval; the further stop texts are those of Chen et al. 2021 (Codex), section 2.1, and what else may follow.
     DelimiterTemplate(
         "code",
-        "\nclass",
+        "\n\n\n",
         question="",
         answer_mark="\n",
         answer_gap="",
         separator="\n\n\n",
-        further_stops=("\ndef", "\n#", "\nif", "\nprint", "\nfrom", "\nimport", "\n@", "\n```"),
+        further_stops=("\nclass", "\ndef", "\n#", "\nif", "\nprint", "\nfrom", "\nimport", "\n@", "\n```"),
     ),
 )
 
