@@ -63,7 +63,6 @@ SHORTER = {
     "--context 512,2048,8192 --batch 1,8": "--context 8,16,32 --batch 1,2",
     "train_shots=[0, 5], shots=[0, 5]": "train_shots=0, shots=0, seeds=1, items=2, train_items=4, epochs=1",
     "after=[2, 4], shots=5, seeds=2": "after=[2], shots=5, seeds=1, items=4, training=8, steps=1",
-    "--task pairs:FILE.tsv --variant neurips": "--task lexicon:plural --variant neurips --epochs 1 --dev 2",
     "--task pairs:FILE.tsv --variant neurips": "--task lexicon:plural --variant neurips --dev 2",
     "sizes=[25, 50]": "sizes=[2, 4], items=4, seeds=1, layers=[0, 1], steps=1",
     "context=[128, 512], batch=[1, 8]": "context=[8, 16], batch=[1, 2], rounds=1, new=2",
