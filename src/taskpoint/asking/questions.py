@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
+from taskpoint.analysis.costs.shape import ModelShape
 from taskpoint.asking.encoding import encoded
+from taskpoint.errors import ModelError, SettingError
 from taskpoint.models.library import attention_name
 from taskpoint.models.loading import LanguageModel
 from taskpoint.prompts.content import Content
@@ -17,6 +20,27 @@ from taskpoint.tasks.base import Item, Task
 
 # An answer longer than every reference by this much is wrong anyway; the report still shows how it goes on.
 _SPARE_TOKENS = 4
+
+
+def check_scored(task: Task) -> None:
+    """Refuses, by a SettingError, a task whose answers nothing can be held against."""
+    if not task.has_answers:
+        raise SettingError(f"task {task.name!r} has items without accepted answers; give them 'answers' to score them")
+
+
+def longest_answer(lm: LanguageModel, task: Task, template: Template, items: Sequence[Item]) -> int:
+    """The longest answer that a model is let write, in tokens, where the user names none."""
+    contents = [task.content(item, 0, 0, instruction=False) for item in items]
+    prompts = encoded(lm, template, contents, [max(item.answers, key=len) for item in items])
+    return max(len(prompt) - prompt.prompt_length for prompt in prompts) + _SPARE_TOKENS
+
+
+def with_room(lm: LanguageModel, prompts: list[SegmentedPrompt], new: int = 0) -> list[SegmentedPrompt]:
+    """The prompts; a PromptError where one leaves no room in the model's positions for so many new tokens."""
+    if lm.max_positions is not None:
+        for prompt in prompts:
+            check_length(prompt, lm.max_positions, new)
+    return prompts
 
 
 class Questions:
@@ -31,12 +55,7 @@ class Questions:
     ) -> None:
         """`fresh` draws examples anew for each item; `new` is the longest answer, None takes it from the references."""
         self._lm, self._task, self._template, self._fresh = lm, task, template, fresh
-        self.max_new_tokens = new if new is not None else self._longest(items) + _SPARE_TOKENS
-
-    def _longest(self, items: Sequence[Item]) -> int:
-        contents = [self._task.content(item, 0, 0, instruction=False) for item in items]
-        prompts = encoded(self._lm, self._template, contents, [max(item.answers, key=len) for item in items])
-        return max(len(prompt) - prompt.prompt_length for prompt in prompts)
+        self.max_new_tokens = new if new is not None else longest_answer(lm, task, template, items)
 
     def contents(self, items: Iterable[Item], shots: int, seed: int, instruction: bool) -> list[Content]:
         """What the prompts say; a PromptError where there are too few examples, or there is no instruction."""
@@ -45,15 +64,25 @@ class Questions:
 
     def asked(self, contents: Sequence[Content]) -> list[SegmentedPrompt]:
         """The prompts without answers; a PromptError where one leaves no room for the longest answer."""
-        prompts = encoded(self._lm, self._template, contents)
-        if self._lm.max_positions is not None:
-            for prompt in prompts:
-                check_length(prompt, self._lm.max_positions, self.max_new_tokens)
-        return prompts
+        return with_room(self._lm, encoded(self._lm, self._template, contents), self.max_new_tokens)
 
     def answered(self, contents: Sequence[Content], items: Iterable[Item]) -> list[SegmentedPrompt]:
         """The prompts with their reference answers."""
         return encoded(self._lm, self._template, contents, [item.answers[0] for item in items])
+
+
+def run_name(lm: LanguageModel, task: Task) -> str:
+    """What the folder of a run is called after."""
+    return f"{lm.name}-{task.name}".replace("/", "-").replace(":", "-")
+
+
+def shape_of(lm: LanguageModel) -> dict[str, Any] | None:
+    """The sizes of a model as JSON values; None for a family whose sizes are not known."""
+    model: Any = lm.model
+    try:
+        return asdict(ModelShape.from_config(model.config))
+    except ModelError:
+        return None
 
 
 def facts_of(lm: LanguageModel, task: Task, items: Sequence[Item]) -> Mapping[str, object]:

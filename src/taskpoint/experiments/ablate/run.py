@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from taskpoint.asking.by_name import model_of, task_of
 from taskpoint.asking.finite_on_prompts import check_finite_on_prompts
 from taskpoint.asking.measure import Measure
-from taskpoint.asking.questions import Questions, answer_facts, examples_name, facts_of
+from taskpoint.asking.questions import Questions, answer_facts, check_scored, examples_name, facts_of, run_name
 from taskpoint.configuration import described
 from taskpoint.engine.calls.projections import output_projections
 from taskpoint.errors import SettingError
@@ -117,10 +117,7 @@ class Ablate(Work[Cell]):
     """What `ablate` measures."""
 
     def __init__(self, lm: LanguageModel, task: Task, config: AblateConfig) -> None:
-        if not task.has_answers:
-            raise SettingError(
-                f"task {task.name!r} has items without accepted answers; give them 'answers' to score them"
-            )
+        check_scored(task)
         items, template = task.items(config.items), template_of(config.template or task.template)
         self.config = config
         self._lm, self._task, self._template = lm, task, template
@@ -134,7 +131,7 @@ class Ablate(Work[Cell]):
             for seed in range(config.seeds if shots else 1)  # without examples a prompt is the same under every seed
             for part, block in enumerate(blocks)
         ]
-        self.name = f"{lm.name}-{task.name}".replace("/", "-").replace(":", "-")
+        self.name = run_name(lm, task)
         settings = dataclasses.asdict(config) | {"template": template.name}
         self.manifest = {**facts_of(lm, task, items), **settings}
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from taskpoint.asking.encoding import encoded
 from taskpoint.asking.finite_on_prompts import check_finite_on_prompts
+from taskpoint.asking.questions import longest_answer, with_room
 from taskpoint.errors import DataError
 from taskpoint.experiments.heads.config import HeadsConfig
 from taskpoint.models.loading import LanguageModel
-from taskpoint.prompts.encode import check_length
 from taskpoint.prompts.segments import SegmentedPrompt
 from taskpoint.prompts.template import template as template_of
 from taskpoint.tasks.base import Task
 
-# An answer longer than every reference by this much is wrong anyway.
-_SPARE_TOKENS = 4
 # One of so many training items is held out, to say when to stop.
 _HELD_OUT = 10
 # Prompts that are read before anything is written.
@@ -34,12 +32,12 @@ class Prompts:
                 "least 2, one of which is held out: score fewer items"
             )
         given = config.max_new_tokens
-        self.max_new_tokens = given if given is not None else self._longest() + _SPARE_TOKENS
+        self.max_new_tokens = given if given is not None else longest_answer(lm, task, self.template, self.items)
 
     def asked(self, shots: int, seed: int) -> list[SegmentedPrompt]:
         """A prompt for each test item, without an answer."""
         contents = [self._task.content(item, shots, seed, instruction=self._config.instruction) for item in self.items]
-        return self._fitting(encoded(self._lm, self.template, contents), self.max_new_tokens)
+        return with_room(self._lm, encoded(self._lm, self.template, contents), self.max_new_tokens)
 
     def taught(self, shots: int, seed: int) -> tuple[list[SegmentedPrompt], list[SegmentedPrompt]]:
         """Training prompts with their answers and the stop text after them, and those that are held out.
@@ -51,7 +49,7 @@ class Prompts:
             for item in self.training
         ]
         answers = [f"{item.answers[0]}{self.template.stop or ''}" for item in self.training]
-        prompts = self._fitting(encoded(self._lm, self.template, contents, answers))
+        prompts = with_room(self._lm, encoded(self._lm, self.template, contents, answers))
         # The last ones: sub-tasks take turns, so that one of ten would be of few of them.
         held_out = max(1, len(prompts) // _HELD_OUT)
         return prompts[:-held_out], prompts[-held_out:]
@@ -67,15 +65,3 @@ class Prompts:
             self.taught(shots, 0)
         for shots in self._config.shots:
             check_finite_on_prompts(self._lm, self.asked(shots, 0)[:_TRIED])
-
-    def _longest(self) -> int:
-        contents = [self._task.content(item, 0, 0, instruction=False) for item in self.items]
-        answers = [max(item.answers, key=len) for item in self.items]
-        prompts = encoded(self._lm, self.template, contents, answers)
-        return max(len(prompt) - prompt.prompt_length for prompt in prompts)
-
-    def _fitting(self, prompts: list[SegmentedPrompt], new_tokens: int = 0) -> list[SegmentedPrompt]:
-        if self._lm.max_positions is not None:
-            for prompt in prompts:
-                check_length(prompt, self._lm.max_positions, new_tokens)
-        return prompts

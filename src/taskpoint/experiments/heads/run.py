@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from taskpoint.asking.answer_end import AnswerEnd
 from taskpoint.asking.by_name import model_of, task_of
 from taskpoint.asking.measure import Measure
+from taskpoint.asking.questions import check_scored, facts_of, run_name
 from taskpoint.asking.token_device import token_device
 from taskpoint.configuration import described
 from taskpoint.engine.calls.forward import check_free
@@ -33,7 +34,6 @@ from taskpoint.experiments.registry import EXPERIMENTS
 from taskpoint.experiments.subjects import Asked
 from taskpoint.models.anatomy import anatomy
 from taskpoint.models.head_gates import HeadGates, gates_on
-from taskpoint.models.library import attention_name
 from taskpoint.models.loading import LanguageModel
 from taskpoint.progress import Progress
 from taskpoint.prompts.segments import SegmentedPrompt
@@ -146,10 +146,7 @@ class Heads(Work[Cell]):
     """What `heads` trains and measures."""
 
     def __init__(self, lm: LanguageModel, task: Task, config: HeadsConfig) -> None:
-        if not task.has_answers:
-            raise SettingError(
-                f"task {task.name!r} has items without accepted answers; give them 'answers' to score them"
-            )
+        check_scored(task)
         parts = anatomy(lm.model)
         check_free(parts)
         if gates_on(lm.model) is not None:
@@ -163,9 +160,10 @@ class Heads(Work[Cell]):
         seeds = range(config.seeds)
         self._cells = [Cell(seed) for seed in seeds]
         self._cells += [Cell(s, p, t) for p, t, s in itertools.product(config.penalty, config.train_shots, seeds)]
-        self.name = f"{lm.name}-{task.name}".replace("/", "-").replace(":", "-")
+        self.name = run_name(lm, task)
         settings = dataclasses.asdict(config) | {"template": self._prompts.template.name}
-        self.manifest = {**self._facts(), **settings}
+        own = {"family": self._family, "num_heads": self._heads, "training": len(self._prompts.training)}
+        self.manifest = {**facts_of(lm, task, self._prompts.items), **own, **settings}
 
     def check(self) -> None:
         """Builds the prompts of the first seed, and reads some of them."""
@@ -265,26 +263,6 @@ class Heads(Work[Cell]):
     def _save(self, values: NDArray[np.float32], path: Path) -> None:
         path.unlink(missing_ok=True)  # of a cell that was killed before its rows were written
         save_gates(HeadGates(values, self._lm.name, self._family), path)
-
-    def _facts(self) -> Mapping[str, object]:
-        """What beside the settings decides the rows."""
-        model: Any = self._lm.model
-        task, signature = self._task, self._task.signature(self._prompts.items)
-        return {
-            "model": self._lm.name,
-            "revision": self._lm.revision,
-            "dtype": str(model.dtype).removeprefix("torch."),
-            "attention": str(attention_name(model.config)),
-            "family": self._family,
-            "num_layers": len(self._projections),
-            "num_heads": self._heads,
-            "task": task.name,
-            "task_sha256": task.fingerprint(),
-            "metric": task.metric,
-            "training": len(self._prompts.training),
-            **({} if task.scoring == type(task).scoring else {"metric_name": task.scoring.name}),
-            **({} if signature is None else {"metric_signature": signature}),
-        }
 
 
 def _shuffled(mask: NDArray[np.float32], key: str, draw: int) -> NDArray[np.float32]:

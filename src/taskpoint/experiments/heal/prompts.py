@@ -9,19 +9,16 @@ import numpy as np
 from jaxtyping import Bool
 
 from taskpoint.asking.encoding import encoded
+from taskpoint.asking.questions import longest_answer, with_room
 from taskpoint.errors import DataError, PromptError
 from taskpoint.experiments.heal.config import HealConfig
 from taskpoint.models.loading import LanguageModel
 from taskpoint.prompts.content import Content
-from taskpoint.prompts.encode import check_length
 from taskpoint.prompts.segments import SegmentedPrompt
 from taskpoint.prompts.selector import parse_selector
 from taskpoint.prompts.writing import Template
 from taskpoint.tasks.base import Item, Task
 from taskpoint.tasks.scores.same_text import input_key
-
-# An answer longer than every reference by this much is wrong anyway.
-_SPARE_TOKENS = 4
 
 # Training prompts have examples of their own: those of seeds that no test prompt has.
 _TRAINING_SEEDS = 1_000_000
@@ -50,7 +47,7 @@ class Prompts:
         self._lm, self._task, self._template, self._config = lm, task, template, config
         self.items = task.items(config.items)
         self._trained = task.training(config.training, self.items)
-        self.max_new_tokens = config.max_new_tokens or self._longest() + _SPARE_TOKENS
+        self.max_new_tokens = config.max_new_tokens or longest_answer(lm, task, template, self.items)
 
     def scored(self, items: Sequence[Item], seed: int) -> Asked:
         """The prompts of items that are scored."""
@@ -102,14 +99,4 @@ class Prompts:
         return Asked(prompts, hidden)
 
     def _encoded(self, contents: Sequence[Content], answers: Sequence[str] | None = None) -> list[SegmentedPrompt]:
-        prompts = encoded(self._lm, self._template, contents, answers)
-        if self._lm.max_positions is not None:
-            for prompt in prompts:
-                check_length(prompt, self._lm.max_positions, self.max_new_tokens)
-        return prompts
-
-    def _longest(self) -> int:
-        contents = [self._task.content(item, 0, 0, instruction=False) for item in self.items]
-        answers = [max(item.answers, key=len) for item in self.items]
-        prompts = encoded(self._lm, self._template, contents, answers)
-        return max(len(prompt) - prompt.prompt_length for prompt in prompts)
+        return with_room(self._lm, encoded(self._lm, self._template, contents, answers), self.max_new_tokens)

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from taskpoint.analysis.costs.shape import ModelShape
 from taskpoint.asking.answer_end import AnswerEnd
 from taskpoint.asking.by_name import model_of, task_of
 from taskpoint.asking.finite_on_prompts import check_finite_on_prompts
 from taskpoint.asking.measure import Measure
+from taskpoint.asking.questions import answer_facts, check_scored, facts_of, run_name, shape_of
 from taskpoint.configuration import described
-from taskpoint.errors import ModelError, SettingError
+from taskpoint.errors import SettingError
 from taskpoint.experiments import runner
 from taskpoint.experiments.contract import Step, Work
 from taskpoint.experiments.heal.card import card
@@ -28,7 +28,6 @@ from taskpoint.experiments.heal.result import HealResult as HealResult
 from taskpoint.experiments.heal.rows import BY_HEART, HEALED, UNCUT, UNHEALED, ZERO_SHOT, HealRow
 from taskpoint.experiments.registry import EXPERIMENTS
 from taskpoint.experiments.subjects import Asked
-from taskpoint.models.library import attention_name
 from taskpoint.models.loading import LanguageModel
 from taskpoint.progress import Progress
 from taskpoint.prompts.template import template as template_of
@@ -134,19 +133,16 @@ class Heal(Work[Part]):
     def __init__(self, lm: LanguageModel, task: Task, config: HealConfig) -> None:
         check_free_of_adapters(lm.model)
         _ = config.condition
-        if not task.has_answers:
-            raise SettingError(
-                f"task {task.name!r} has items without accepted answers; give them 'answers' to score them"
-            )
+        check_scored(task)
         self._cuts = _fitting(config, lm.num_layers)
         self.config = dataclasses.replace(config, after=self._cuts)
         self._lm, self._task, self._template = lm, task, template_of(config.template or task.template)
         self._prompts = Prompts(lm, task, self._template, config)
         self._end = AnswerEnd(lm, self._template)
         self._lessons: tuple[int, list[Lesson], list[Lesson] | None] | None = None
-        self.name = f"{lm.name}-{task.name}".replace("/", "-").replace(":", "-")
+        self.name = run_name(lm, task)
         settings = dataclasses.asdict(self.config) | {"template": self._template.name}
-        self.manifest = {**_facts(lm, task, self._prompts.items), **settings}
+        self.manifest = {**facts_of(lm, task, self._prompts.items), "shape": shape_of(lm), **settings}
 
     def check(self) -> None:
         """Builds all prompts of the first repetition, and reads some of them without a cut."""
@@ -252,7 +248,6 @@ class Heal(Work[Part]):
         found: Divergence | None,
     ) -> HealRow:
         task, lm = self._task, self._lm
-        wanted, spoken = task.asked_language(item), task.spoken_language(text)
         return HealRow(
             model=lm.name,
             task=task.name,
@@ -261,8 +256,6 @@ class Heal(Work[Part]):
             seed=seed,
             cut=cut,
             item=item.id,
-            text=text,
-            score=task.score(item, text),
             subtask=item.task,
             query=item.input,
             reference=item.answers[0],
@@ -270,11 +263,9 @@ class Heal(Work[Part]):
             tokens=len(asked.prompts[place]),
             hidden=int(asked.hidden[place].sum()),
             revision=lm.revision,
-            counts=" ".join(map(str, task.counts(item, text))),
-            language=spoken or "",
-            in_language=None if wanted is None else float(spoken == wanted),
             divergence_before=None if found is None else found.before,
             divergence=None if found is None else found.after,
+            **answer_facts(task, item, text),
         )
 
 
@@ -303,26 +294,3 @@ def _fitting(config: HealConfig, layers: int) -> tuple[int, ...]:
     if listed[0] < least:
         raise SettingError("after names cut 0, below which no layer is to adapt; leave it out, or give --layers all")
     return listed
-
-
-def _facts(lm: LanguageModel, task: Task, items: Sequence[Item]) -> Mapping[str, object]:
-    """What beside the settings decides the rows."""
-    model: Any = lm.model
-    try:
-        shape: object = dataclasses.asdict(ModelShape.from_config(model.config))
-    except ModelError:
-        shape = None  # savings are not known for this family; the curve is
-    signature = task.signature(items)
-    return {
-        "model": lm.name,
-        "revision": lm.revision,
-        "dtype": str(model.dtype).removeprefix("torch."),
-        "attention": str(attention_name(model.config)),
-        "num_layers": lm.num_layers,
-        "shape": shape,
-        "task": task.name,
-        "task_sha256": task.fingerprint(),
-        "metric": task.metric,
-        **({} if task.scoring == type(task).scoring else {"metric_name": task.scoring.name}),
-        **({} if signature is None else {"metric_signature": signature}),
-    }

@@ -12,18 +12,15 @@ from jaxtyping import Bool
 from taskpoint.asking.condition import SHUFFLED
 from taskpoint.asking.encoding import encoded
 from taskpoint.asking.finite_on_prompts import check_finite_on_prompts
+from taskpoint.asking.questions import longest_answer, with_room
 from taskpoint.errors import PromptError
 from taskpoint.experiments.locate.cells import Cell
 from taskpoint.models.loading import LanguageModel
 from taskpoint.prompts.content import Content
-from taskpoint.prompts.encode import check_length
 from taskpoint.prompts.segments import SegmentedPrompt
 from taskpoint.prompts.selector import parse_selector
 from taskpoint.prompts.writing import Template
 from taskpoint.tasks.base import Item, Task
-
-# An answer longer than every reference by this much is wrong anyway; the report still shows how it goes on.
-_SPARE_TOKENS = 4
 
 # Prompts that are read before anything is written. All others are looked at as they are measured.
 _TRIED = 8
@@ -37,13 +34,7 @@ class Prompts:
     ) -> None:
         """`new` is the longest answer in tokens; None takes it from the references."""
         self._lm, self._task, self._template, self._fresh = lm, task, template, fresh
-        self.max_new_tokens = new if new is not None else self._longest(items) + _SPARE_TOKENS
-
-    def _longest(self, items: Sequence[Item]) -> int:
-        contents = [self._task.content(item, 0, 0, instruction=False) for item in items]
-        answers = [max(item.answers, key=len) for item in items]
-        prompts = encoded(self._lm, self._template, contents, answers)
-        return max(len(prompt) - prompt.prompt_length for prompt in prompts)
+        self.max_new_tokens = new if new is not None else longest_answer(lm, task, template, items)
 
     def check(self, cells: Iterable[Cell]) -> None:
         """Builds the prompts of cells without computing anything, so that bad input costs no result.
@@ -74,11 +65,7 @@ class Prompts:
 
     def asked(self, contents: Sequence[Content]) -> list[SegmentedPrompt]:
         """The prompts without answers; a PromptError where one leaves no room for the longest answer."""
-        prompts = encoded(self._lm, self._template, contents)
-        if self._lm.max_positions is not None:
-            for prompt in prompts:
-                check_length(prompt, self._lm.max_positions, self.max_new_tokens)
-        return prompts
+        return with_room(self._lm, encoded(self._lm, self._template, contents), self.max_new_tokens)
 
     def newest_only(self, cell: Cell) -> bool:
         """Whether each token of a cell's answers is to see no other of them above the cut."""

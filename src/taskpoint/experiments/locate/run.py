@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from taskpoint.analysis.costs.shape import ModelShape
 from taskpoint.analysis.recognition import recognition_point
 from taskpoint.asking.by_name import model_of, task_of
 from taskpoint.asking.condition import EARLY_EXIT, GRID_CONDITIONS, Condition, conditions
 from taskpoint.asking.measure import Measure, ReferenceScores
+from taskpoint.asking.questions import answer_facts, check_scored, examples_name, facts_of, run_name, shape_of
 from taskpoint.asking.scores import curve_scores
 from taskpoint.configuration import described
-from taskpoint.errors import ModelError, PromptError, SettingError
+from taskpoint.errors import PromptError, SettingError
 from taskpoint.experiments import runner
 from taskpoint.experiments.contract import Step, Work
 from taskpoint.experiments.locate.cells import Cell, Grid
@@ -24,10 +23,9 @@ from taskpoint.experiments.locate.prompts import Prompts
 from taskpoint.experiments.locate.result import LocateResult as LocateResult
 from taskpoint.experiments.registry import EXPERIMENTS
 from taskpoint.experiments.subjects import Asked
-from taskpoint.models.library import attention_name
 from taskpoint.models.loading import LanguageModel
 from taskpoint.progress import Progress
-from taskpoint.prompts.content import Content, Place
+from taskpoint.prompts.content import Place
 from taskpoint.prompts.template import template as template_of
 from taskpoint.results.rows import Row
 from taskpoint.settings import place as path_of
@@ -115,10 +113,7 @@ class Locate(Work[Cell]):
     def __init__(self, lm: LanguageModel, task: Task, config: LocateConfig) -> None:
         self._cuts = _fitting(config.cuts, lm.num_layers)
         self.config = config
-        if not task.has_answers:
-            raise SettingError(
-                f"task {task.name!r} has items without accepted answers; give them 'answers' to score them"
-            )
+        check_scored(task)
         task.check_scoring()
         items, template = task.items(config.items), template_of(config.template or task.template)
         self._lm, self._task, self._template = lm, task, template
@@ -129,11 +124,12 @@ class Locate(Work[Cell]):
         shuffled = _can_shuffle(task, items, config)
         asked = _possible_conditions(task, config)
         self._grid = Grid(asked, config.shots, config.seeds, blocks, lm.num_layers, shuffled)
-        self.name = f"{lm.name}-{task.name}".replace("/", "-").replace(":", "-")
+        self.name = run_name(lm, task)
         told = [condition.setting for condition in config.conditions]
         settings = dataclasses.asdict(config) | {"template": template.name, "conditions": told}
         left_out = [one.name for one in config.conditions if one not in asked]
-        self.manifest = {**_facts(lm, task, items), **({"left_out": left_out} if left_out else {}), **settings}
+        facts = {**facts_of(lm, task, items), "shape": shape_of(lm)}
+        self.manifest = {**facts, **({"left_out": left_out} if left_out else {}), **settings}
 
     def check(self) -> None:
         """Builds all prompts of the first seed, and reads some of them without a cut."""
@@ -216,58 +212,21 @@ class Locate(Work[Cell]):
                 seed=cell.seed,
                 cut=cut,
                 item=item.id,
-                text=texts[c][i],
-                score=task.score(item, texts[c][i]),
                 logprob=None if scores is None else float(scores.logprob[c, i]),
                 rank=None if scores is None else int(scores.rank[c, i]),
                 subtask=item.task,
                 query=item.input,
                 reference=item.answers[0],
                 template=self._template.name,
-                examples=_fingerprint(contents[i]),
+                examples=examples_name(contents[i]),
                 tokens=len(asked[i]),
                 hidden=int(hidden[i].sum()),
                 revision=lm.revision,
-                counts=" ".join(map(str, task.counts(item, texts[c][i]))),
-                **_languages(task, item, texts[c][i]),
+                **answer_facts(task, item, texts[c][i]),
             )
             for c, cut in enumerate(cell.cuts)
             for i, item in enumerate(cell.items)
         ]
-
-
-def _languages(task: Task, item: Item, text: str) -> dict[str, Any]:
-    asked, spoken = task.asked_language(item), task.spoken_language(text)
-    return {"language": spoken or "", "in_language": None if asked is None else float(spoken == asked)}
-
-
-def _fingerprint(content: Content) -> str:
-    """A short name of the examples of a prompt, so that a row can be traced to them."""
-    text = "\x00".join(f"{example.input}\x01{example.output}" for example in content.examples)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def _facts(lm: LanguageModel, task: Task, items: Sequence[Item]) -> Mapping[str, object]:
-    """What beside the settings decides the rows."""
-    model: Any = lm.model
-    try:
-        shape: object = dataclasses.asdict(ModelShape.from_config(model.config))
-    except ModelError:
-        shape = None  # savings are not known for this family; the curve is
-    signature = task.signature(items)
-    return {
-        "model": lm.name,
-        "revision": lm.revision,
-        "dtype": str(model.dtype).removeprefix("torch."),
-        "attention": str(attention_name(model.config)),
-        "num_layers": lm.num_layers,
-        "shape": shape,
-        "task": task.name,
-        "task_sha256": task.fingerprint(),
-        "metric": task.metric,
-        **({} if task.scoring == type(task).scoring else {"metric_name": task.scoring.name}),
-        **({} if signature is None else {"metric_signature": signature}),
-    }
 
 
 def _fitting(cuts: tuple[int, ...] | str, layers: int) -> tuple[int, ...] | None:

@@ -7,18 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from taskpoint.asking.encoding import encoded
+from taskpoint.asking.questions import longest_answer, with_room
 from taskpoint.errors import SettingError
 from taskpoint.experiments.lora.config import LoraConfig, Loss
 from taskpoint.models.loading import LanguageModel
-from taskpoint.prompts.encode import check_length
 from taskpoint.prompts.segments import SegmentedPrompt
 from taskpoint.prompts.writing import Template
 from taskpoint.tasks.base import Item, Task
 from taskpoint.training.adapter_training import Lesson
 from taskpoint.training.sequences import taught
-
-# An answer longer than every reference by this much is wrong anyway.
-_SPARE_TOKENS = 4
 
 
 class Prompts:
@@ -55,7 +52,7 @@ class Prompts:
                 f"patience is {config.patience}, but beside {largest} training pairs task {task.name!r} has none left "
                 "for checks; give smaller sizes, or patience 0"
             )
-        self.max_new_tokens = config.max_new_tokens or self._longest() + _SPARE_TOKENS
+        self.max_new_tokens = config.max_new_tokens or longest_answer(lm, task, template, self.items)
 
     @property
     def checked(self) -> range:
@@ -66,7 +63,7 @@ class Prompts:
         """The prompts of items that are scored; a PromptError where one leaves no room for the longest answer."""
         config = self._config
         contents = [self._task.content(item, config.test_shots, 0, instruction=config.instruction) for item in items]
-        return self._fitting(encoded(self._lm, self._template, contents), self.max_new_tokens)
+        return with_room(self._lm, encoded(self._lm, self._template, contents), self.max_new_tokens)
 
     def lessons(self) -> list[Lesson]:
         """The pairs to train on, each as a prompt without examples and its answer, with the text that ends it.
@@ -78,19 +75,7 @@ class Prompts:
         contents = [self._task.content(item, 0, 0, instruction=False) for item in items]
         end = self._template.stop or self._lm.tokenizer.eos_token or ""
         prompts = encoded(self._lm, self._template, contents, [f"{item.answers[0]}{end}" for item in items])
-        return [Lesson(prompt.ids, self._taught(prompt)) for prompt in self._fitting(prompts, 0)]
+        return [Lesson(prompt.ids, self._taught(prompt)) for prompt in with_room(self._lm, prompts, 0)]
 
     def _taught(self, prompt: SegmentedPrompt) -> np.ndarray:
         return np.arange(len(prompt)) > 0 if self._config.loss is Loss.sequence else taught(prompt)
-
-    def _fitting(self, prompts: list[SegmentedPrompt], new: int) -> list[SegmentedPrompt]:
-        if self._lm.max_positions is not None:
-            for prompt in prompts:
-                check_length(prompt, self._lm.max_positions, new)
-        return prompts
-
-    def _longest(self) -> int:
-        contents = [self._task.content(item, 0, 0, instruction=False) for item in self.items]
-        answers = [max(item.answers, key=len) for item in self.items]
-        prompts = encoded(self._lm, self._template, contents, answers)
-        return max(len(prompt) - prompt.prompt_length for prompt in prompts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from taskpoint.asking.answer_end import AnswerEnd
 from taskpoint.asking.by_name import model_of, task_of
 from taskpoint.asking.finite_on_prompts import check_finite_on_prompts
 from taskpoint.asking.measure import Measure
+from taskpoint.asking.questions import answer_facts, check_scored, facts_of, run_name
 from taskpoint.asking.token_device import token_device
 from taskpoint.configuration import described
 from taskpoint.errors import ModelError, SettingError
@@ -25,7 +26,6 @@ from taskpoint.experiments.lora.result import LoraResult as LoraResult
 from taskpoint.experiments.lora.rows import ALL, LAYER, NONE, LoraRow
 from taskpoint.experiments.registry import EXPERIMENTS
 from taskpoint.experiments.subjects import Asked
-from taskpoint.models.library import attention_name
 from taskpoint.models.loading import LanguageModel
 from taskpoint.progress import Progress
 from taskpoint.prompts.template import template as template_of
@@ -120,10 +120,7 @@ class Lora(Work[Part]):
 
     def __init__(self, lm: LanguageModel, task: Task, config: LoraConfig) -> None:
         check_free_of_adapters(lm.model)
-        if not task.has_answers:
-            raise SettingError(
-                f"task {task.name!r} has items without accepted answers; give them 'answers' to score them"
-            )
+        check_scored(task)
         self._lm, self._task, self._template = lm, task, template_of(config.template or task.template)
         self._prompts = Prompts(lm, task, self._template, config)
         layers = _fitting(config.layers, lm.num_layers)
@@ -131,9 +128,9 @@ class Lora(Work[Part]):
         self._layers = layers
         self._measure = Measure(lm, self._template, self._prompts.max_new_tokens)
         self._lessons: Lessons | None = None
-        self.name = f"{lm.name}-{task.name}".replace("/", "-").replace(":", "-")
+        self.name = run_name(lm, task)
         settings = dataclasses.asdict(self.config) | {"template": self._template.name}
-        self.manifest = {**_facts(lm, task, self._prompts), **settings}
+        self.manifest = {**facts_of(lm, task, self._prompts.items), "pairs": self._prompts.pairs, **settings}
 
     def check(self) -> None:
         """Builds all prompts, reads some of them, and puts an adapter on the model and off again."""
@@ -231,7 +228,6 @@ class Lora(Work[Part]):
 
     def _row(self, part: Part, item: Item, text: str, found: Trained | None) -> LoraRow:
         task, lm = self._task, self._lm
-        wanted, spoken = task.asked_language(item), task.spoken_language(text)
         return LoraRow(
             model=lm.name,
             task=task.name,
@@ -241,19 +237,15 @@ class Lora(Work[Part]):
             seed=part.seed,
             steps=0 if found is None else found.steps,
             item=item.id,
-            text=text,
-            score=task.score(item, text),
             subtask=item.task,
             query=item.input,
             reference=item.answers[0],
             template=self._template.name,
             shots=self.config.test_shots,
             revision=lm.revision,
-            counts=" ".join(map(str, task.counts(item, text))),
-            language=spoken or "",
-            in_language=None if wanted is None else float(spoken == wanted),
             loss=None if found is None else found.loss,
             check=None if found is None else found.check,
+            **answer_facts(task, item, text),
         )
 
 
@@ -263,22 +255,3 @@ def _fitting(layers: tuple[int, ...] | None, known: int) -> tuple[int, ...]:
     if max(layers) >= known:
         raise SettingError(f"layers names {max(layers)}; expected numbers from 0 to {known - 1}, the model's layers")
     return tuple(sorted(layers))
-
-
-def _facts(lm: LanguageModel, task: Task, prompts: Prompts) -> Mapping[str, object]:
-    """What beside the settings decides the rows."""
-    model: Any = lm.model
-    signature = task.signature(prompts.items)
-    return {
-        "model": lm.name,
-        "revision": lm.revision,
-        "dtype": str(model.dtype).removeprefix("torch."),
-        "attention": str(attention_name(model.config)),
-        "num_layers": lm.num_layers,
-        "task": task.name,
-        "task_sha256": task.fingerprint(),
-        "pairs": prompts.pairs,
-        "metric": task.metric,
-        **({} if task.scoring == type(task).scoring else {"metric_name": task.scoring.name}),
-        **({} if signature is None else {"metric_signature": signature}),
-    }
