@@ -13,8 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from taskpoint.tasks.code.answers import program_of
-from taskpoint.tasks.code.containment import Limits, containment
+from taskpoint.tasks.code.containment import containment
 from taskpoint.tasks.code.humaneval import humaneval
+from taskpoint.tasks.code.limits import Limits
 from taskpoint.tasks.code.mbpp import mbpp
 from taskpoint.tasks.code.problems import Problem
 from taskpoint.tasks.code.verdict import Verdict, judged

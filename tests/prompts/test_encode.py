@@ -39,6 +39,8 @@ ODD = [
 TEXT = st.lists(st.sampled_from(ODD) | st.text(max_size=3), max_size=4).map("".join)
 CONTENT = st.builds(Content, st.none() | TEXT, st.lists(st.builds(Example, TEXT, TEXT), max_size=3).map(tuple), TEXT)
 FORMS = st.sampled_from(sorted(set(TEMPLATES) - {"chat"}))
+# `code` marks an answer by a line end, of which a tokenizer that drops white space makes no token.
+SEEN = st.sampled_from(sorted(set(TEMPLATES) - {"chat", "code"}))
 Label = tuple[Segment, int, Part]
 
 
@@ -116,7 +118,7 @@ def test_every_token_has_the_label_of_the_last_byte_that_it_spells(
 
 
 @settings(deadline=None, max_examples=60)
-@given(FORMS, CONTENT, st.none() | TEXT)
+@given(SEEN, CONTENT, st.none() | TEXT)
 def test_labels_run_in_order_and_the_ids_are_what_the_tokenizer_makes_of_the_text(
     tokenizer: PreTrainedTokenizerFast, name: str, content: Content, output: str | None
 ) -> None:
@@ -170,7 +172,7 @@ def test_merges_do_run_across_borders_in_the_tokenizer_that_tests_them(
 
 
 @settings(deadline=None, max_examples=25)
-@given(st.lists(CONTENT, max_size=4), FORMS, st.booleans())
+@given(st.lists(CONTENT, max_size=4), SEEN, st.booleans())
 def test_many_prompts_at_once_are_the_same_as_one_by_one(
     tokenizer: PreTrainedTokenizerFast, contents: list[Content], name: str, answered: bool
 ) -> None:

@@ -10,7 +10,8 @@ import pytest
 import taskpoint as tp
 from taskpoint.prompts.template import template
 from taskpoint.tasks.base import Task
-from taskpoint.tasks.code.containment import Limits, containment
+from taskpoint.tasks.code.containment import containment
+from taskpoint.tasks.code.limits import Limits
 from taskpoint.tasks.code.verdict import Exam, Verdict, judged
 
 from .files import WORDS, humaneval_file, humaneval_record, mbpp_file, mbpp_record, written

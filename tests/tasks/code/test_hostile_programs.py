@@ -15,7 +15,8 @@ import psutil
 import pytest
 
 from taskpoint.tasks.code import containment as containing
-from taskpoint.tasks.code.containment import Bubblewrap, Containment, Limits, containment, plain
+from taskpoint.tasks.code.containment import Bubblewrap, Containment, containment, plain
+from taskpoint.tasks.code.limits import Limits
 from taskpoint.tasks.code.processes import MARK
 from taskpoint.tasks.code.verdict import Exam, Verdict, judged
 

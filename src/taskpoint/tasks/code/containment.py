@@ -18,59 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from taskpoint.errors import SettingError
+from taskpoint.tasks.code.limits import Limits
 from taskpoint.tasks.code.processes import MARK, Started
+from taskpoint.tasks.code.start import Step, python
 
-_INSIDE = Path(__file__).parent / "inside"
-_PACKAGE = "taskpoint.tasks.code.inside"
 _SYSTEM = ("/usr", "/bin", "/lib", "/lib32", "/lib64", "/nix/store", "/etc/ld.so.cache", "/etc/alternatives")
 _OWN = "/program"
 # The seed is for the same verdict every time: the order of a set of texts depends on it.
 _ENVIRONMENT = {"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1", "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
 _PROBE_SECONDS = 20.0
-
-Step = tuple[str, Sequence[Any]]
-"""A file of `inside`, and the arguments of its `main`."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a program may use.
-
-    Attributes:
-        seconds: From its start to its end.
-        computing: Seconds of processor time of one process (paper A gives a program 3 s, as HumanEval does).
-        memory: MiB, of one process and of all together.
-        processes: With threads.
-        file: MiB of one file.
-        folder: MiB of all its files, where they can be counted.
-    """
-
-    seconds: float = 10.0
-    computing: int = 3
-    memory: int = 1024
-    processes: int = 16
-    file: int = 16
-    folder: int = 64
-
-    @property
-    def text(self) -> str:
-        """In words, for reports."""
-        time = f"at most {self.seconds:g} s, {self.computing} s of computing"
-        return f"{time}, {self.memory} MiB, {self.processes} processes"
-
-    @property
-    def of_a_process(self) -> dict[str, int]:
-        """Limits as the system calls them."""
-        mib = 1 << 20
-        return {
-            "CPU": self.computing,
-            "AS": self.memory * mib,
-            "FSIZE": self.file * mib,
-            "NPROC": self.processes,
-            "NOFILE": 64,
-            "CORE": 0,
-            "MSGQUEUE": 0,
-        }
 
 
 class Containment(ABC):
@@ -166,7 +122,7 @@ class Bubblewrap(Containment):
             *(self.program, *self._rights(), "--die-with-parent", *opened, *bound, "--dev", "/dev"),
             *("--perms", "1777", "--size", str(limits.folder << 20), "--tmpfs", _OWN, "--chdir", _OWN),
             *("--remount-ro", "/dev", "--remount-ro", "/"),
-            *_python([*([("user", (_nobody(),))] if self.as_root else []), *steps], then),
+            *python([*([("user", (_nobody(),))] if self.as_root else []), *steps], then),
         ]
 
     def _rights(self) -> list[str]:
@@ -206,7 +162,7 @@ class Plain(Containment):
 
     def command(self, folder: Path, limits: Limits, steps: Sequence[Step], then: Sequence[str]) -> list[str]:
         """See `Containment.command`."""
-        return _python([("apart", (str(folder), _readable(), limits.folder, self.wanted, _nobody())), *steps], then)
+        return python([("apart", (str(folder), _readable(), limits.folder, self.wanted, _nobody())), *steps], then)
 
 
 def _nobody() -> int:
@@ -219,32 +175,6 @@ def _readable() -> list[str]:
     prefixes = (sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix)
     found = dict.fromkeys(path for path in (*_SYSTEM, *prefixes) if os.path.exists(path))
     return list(found)
-
-
-def _python(steps: Sequence[Step], then: Sequence[str] = ()) -> list[str]:
-    lines = [
-        "import sys, types",
-        "told = []",
-        "def load(name, source):",
-        "    module = sys.modules[name] = types.ModuleType(name)",
-        "    exec(compile(source, name, 'exec'), module.__dict__)",
-        *(f"load({f'{_PACKAGE}.{name}'!r}, {_source(name)!r})" for name in _needed(steps)),
-        *(f"told = sys.modules[{f'{_PACKAGE}.{name}'!r}].main(*{tuple(given)!r})" for name, given in steps),
-        *then,
-    ]
-    return [sys.executable, "-s", "-P", "-c", "\n".join(lines)]
-
-
-@cache
-def _source(name: str) -> str:
-    return (_INSIDE / f"{name}.py").read_text("utf-8")
-
-
-def _needed(steps: Sequence[Step]) -> list[str]:
-    """The files that the steps need, each after those that it imports."""
-    names = {name for name, _ in steps}
-    needed = [name for name in ("user", "apart", "wire", "program", "judge") if name in names]
-    return list(dict.fromkeys(("wire", "program", *needed) if {"program", "judge"} & names else needed))
 
 
 @cache

@@ -17,8 +17,9 @@ from taskpoint.prompts.content import Content, Example
 from taskpoint.settings import whole
 from taskpoint.tasks.base import Item, Task, checked_limit
 from taskpoint.tasks.code.answers import program_of
-from taskpoint.tasks.code.containment import Limits, containment
+from taskpoint.tasks.code.containment import containment
 from taskpoint.tasks.code.humaneval import humaneval
+from taskpoint.tasks.code.limits import Limits
 from taskpoint.tasks.code.mbpp import mbpp
 from taskpoint.tasks.code.metric import PASS
 from taskpoint.tasks.code.problems import Problem, of_words

@@ -13,8 +13,9 @@ import tempfile
 import time
 from dataclasses import dataclass
 
-from taskpoint.tasks.code.containment import Containment, Limits
+from taskpoint.tasks.code.containment import Containment
 from taskpoint.tasks.code.inside.wire import receive, send
+from taskpoint.tasks.code.limits import Limits
 from taskpoint.tasks.code.processes import Started, threads_of_all
 
 _LOOK_SECONDS = 0.25
