@@ -99,12 +99,12 @@ def evidence(kind: str, pointed: Interval | None) -> Evidence:
         (
             Interval(1.0, 1.0, 1.0),
             Interval(0.0, -1.0, 1.0),
-            "point at the same one within their intervals: a at 1 (1-2), b at 1",
+            "may all point at the same of the 2 layers: a at 1 (1 to 2), b at 1",
         ),
         (
             Interval(2.0, 2.0, 2.0),
             Interval(-1.0, -1.0, -1.0),
-            "do not all point at the same one: a at 1 (1-2), b at 2 (2-2); apart",
+            "do not all point at the same of the 2 layers: a at 1 (1 to 2), b at 2 (2 to 2); apart",
         ),
         (None, None, "Fewer than two experiments point at a layer"),
     ],

@@ -36,9 +36,9 @@ def conclusion(view: ProfileView) -> str:
     told = ", ".join(f"{one.kind} at {_layers(one.pointed)}" for one in pointing)
     apart = [pair for pair in view.pairs if pair.found.same_layer is False]
     if not apart:
-        return f"Of {view.num_layers} layers the experiments point at the same one within their intervals: {told}."
+        return f"The experiments may all point at the same of the {view.num_layers} layers: {told}."
     names = ", ".join(f"{pair.one} and {pair.other}" for pair in apart)
-    return f"Of {view.num_layers} layers the experiments do not all point at the same one: {told}; apart are {names}."
+    return f"The experiments do not all point at the same of the {view.num_layers} layers: {told}; apart are {names}."
 
 
 def figure(view: ProfileView) -> Curves:
@@ -70,13 +70,16 @@ def _points(view: ProfileView) -> Table:
         Column("experiment", right=False),
         Column("what it says of a layer", right=False, folds=True),
         Column("points at"),
-        Column("highest at layer"),
+        Column("highest at layer", folds=True, most=24),
     )
-    rows = [
-        (one.kind, one.what, _layers(one.pointed), str(1 + max(range(len(one.values)), key=one.values.__getitem__)))
-        for one in view.evidence
-    ]
+    rows = [(one.kind, one.what, _layers(one.pointed), _highest(one)) for one in view.evidence]
     return Table("the experiments", columns, tuple(rows))
+
+
+def _highest(one: Evidence) -> str:
+    top = max(one.values)
+    found = [layer for layer, value in enumerate(one.values, start=1) if value == top]
+    return "all alike" if len(found) == len(one.values) else ", ".join(map(str, found))
 
 
 def _pairs(view: ProfileView) -> Table:
@@ -91,7 +94,7 @@ def _pairs(view: ProfileView) -> Table:
         (
             f"{pair.one} and {pair.other}",
             _span(pair.found.correlation),
-            _span(pair.found.apart),
+            _layers(pair.found.apart),
             said[pair.found.same_layer],
         )
         for pair in view.pairs
@@ -100,7 +103,7 @@ def _pairs(view: ProfileView) -> Table:
 
 
 def _layers(found: Interval | None) -> str:
-    return "none" if found is None else f"{found.mean:g} ({found.low:g}-{found.high:g})"
+    return "none" if found is None else f"{found.mean:g} ({found.low:g} to {found.high:g})"
 
 
 def _span(found: Interval | None) -> str:
