@@ -120,9 +120,13 @@ def number(name: str, value: Any, least: float, most: float, *, above: bool = Fa
     plain = isinstance(value, int | float) or hasattr(value, "__float__")
     found = float(value) if plain and not isinstance(value, bool | str) and not getattr(value, "ndim", 0) else math.nan
     if not least <= found <= most or not math.isfinite(found) or (above and found == least):
-        bounds = f"above {least:g}" if above else f"from {least:g}" if math.isfinite(most) else f"of at least {least:g}"
-        end = "" if math.isinf(most) else f", at most {most:g}" if above else f" to {most:g}"
-        raise SettingError(f"{name} is {shown(value)}; expected a number {bounds}{end}")
+        if math.isinf(most):
+            expected = f"a finite number {'above' if above else 'of at least'} {least:g}"
+        else:
+            expected = (
+                f"a number above {least:g}, at most {most:g}" if above else f"a number from {least:g} to {most:g}"
+            )
+        raise SettingError(f"{name} is {shown(value)}; expected {expected}")
     return found
 
 

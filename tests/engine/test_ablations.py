@@ -95,7 +95,7 @@ def test_a_context_that_is_read_once_gives_what_whole_prompts_give(name: str, ma
     tokens = torch.randint(3, VOCAB, (1, 14), generator=torch.Generator().manual_seed(5))
     context = read_context(model, tokens, torch.zeros_like(tokens, dtype=torch.bool), removed=removed)
     given = (model, RAGGED.input_ids, mask)
-    whole = context.whole(RAGGED.input_ids, torch.zeros_like(RAGGED.drop), mask)
+    whole = context.whole(RAGGED.input_ids, torch.zeros_like(RAGGED.drop), mask, None)
     expected = layer_by_layer(model, whole[0], whole[2], 2)
     torch.testing.assert_close(ablation_logits(*given, last=2, context=context), expected, atol=TOLERANCE, rtol=0)
     assert torch.equal(ablation_generate(*given, NEW, context=context), written(model, whole[0], whole[2]))

@@ -140,8 +140,8 @@ def test_caches_of_rows_that_did_not_fit_are_gone_before_fewer_are_tried(monkeyp
     collect = gc.collect
 
     class Decode(EveryCutDecode):
-        def __init__(self, *args: Any) -> None:
-            super().__init__(*args)
+        def __init__(self, *args: Any, **named: Any) -> None:
+            super().__init__(*args, **named)
             caches.append(weakref.ref(self))
             if len(caches) == 1:
                 raise torch.OutOfMemoryError

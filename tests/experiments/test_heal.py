@@ -297,7 +297,7 @@ class TestRun:
             ({"after": "some"}, "after is 'some'"),
             ({"layers": "middle"}, "all, below, above"),
             ({"lr": float("nan")}, "lr is nan"),
-            ({"lr": 2}, "not above 1"),
+            ({"lr": 2}, "above 0, at most 1"),
             ({"alpha": float("inf")}, "finite"),
             ({"keep": 0}, "keep is 0"),
             ({"hide": "instruction,examples"}, "instruction"),

@@ -176,11 +176,11 @@ REFUSED: Sequence[tuple[dict[str, Any], str]] = [
     ({"epochs": 3}, "steps is 4 and epochs is 3; give one of the two"),
     ({"rank": 0}, "rank is 0"),
     ({"alpha": float("nan")}, "alpha is nan; expected a number above 0"),
-    ({"dropout": 1}, "dropout is 1; expected a number of at least 0 and below 1"),
+    ({"dropout": 1}, "dropout is 1; expected a number from 0 to below 1"),
     ({"loss": "all"}, "loss is 'all'; expected answer, sequence"),
     ({"variant": "v2"}, "variant is 'v2'; expected equal, v1, neurips, released"),
     ({"lr": 0}, "lr is 0; expected a number above 0"),
-    ({"lr": 1e38}, "lr is 1e+38; expected a number above 0 and below 1e+06"),  # AdamW cannot take such a step
+    ({"lr": 1e38}, "lr is 1e+38; expected a number above 0, at most 1e+06"),  # AdamW cannot take such a step
     ({"patience": 2, "sizes": [144]}, "none left for checks"),
     ({"shots": 2}, "lora has no setting 'shots'"),
 ]

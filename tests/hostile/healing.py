@@ -91,7 +91,7 @@ def healing() -> Iterator[Case]:
         (("--items", "147", "--shots", "140"), "give fewer --items or fewer --shots"),
         (("--alpha", "1e40"), "--alpha"),
         (("--lr", "nan"), "lr is nan"),
-        (("--lr", "1e38"), "not above 1"),
+        (("--lr", "1e38"), "at most 1"),
         (("--keep", "0"), "keep is 0"),
         (("--layers", "below", "--after", "0"), "cut 0"),
         (("--hide", "instruction,examples"), "instruction"),

@@ -230,7 +230,10 @@ def test_configs_of_types_that_are_not_known_are_refused_by_their_type(
 @pytest.mark.parametrize(
     ("file", "expected"),
     [
-        ("adapter_config.json", "folder FOLDER holds an adapter of peft alone, no model (merge the two with"),
+        (
+            "adapter_config.json",
+            "folder FOLDER holds an adapter of peft alone, no model (give the model, and this folder as its adapter",
+        ),
         ("model_index.json", "folder FOLDER holds a pipeline of diffusers (model_index.json); expected a model"),
         ("other.json", "folder FOLDER has no config.json; expected a model saved with save_pretrained"),
     ],

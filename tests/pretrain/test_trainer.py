@@ -73,7 +73,9 @@ def test_training_learns_and_its_accuracy_is_that_of_the_last_answer(tmp_path: P
 def split(step: int) -> list[TrainingBatch]:
     """The same sequences in parts of unlike size and length."""
     whole = batch_of(step)
-    first, rest = (TrainingBatch(*(each[rows] for each in vars(whole).values())) for rows in ([0], [1, 2, 3]))
+    first, rest = (
+        TrainingBatch(*(each[rows] for each in vars(whole).values() if each is not None)) for rows in ([0], [1, 2, 3])
+    )
     longer = (nn.functional.pad(each, (0, 2)) for each in vars(rest).values() if each is not None)
     return [first, TrainingBatch(*longer)]
 

@@ -226,7 +226,7 @@ def test_a_value_out_of_its_range_is_refused_before_anything_is_written(
         ("repeat_share", 2.0),
         ("instruction_share", -1.0),
         ("gap_share", 1.5),
-        ("longest_gap", 3),
+        ("longest_gap", 0),
     ],
 )
 def test_a_mixture_that_cannot_be_drawn_is_refused_before_anything_is_written(

@@ -178,7 +178,7 @@ def _asked(
 ) -> _Asked:
     check_head(model)
     parts = anatomy(model)
-    check_masks(parts.vocabulary, input_ids, None, mask)
+    check_masks(parts.vocabulary, input_ids, None, mask, drops=False)
     check_free(parts)
     if context is not None:
         context.check(ablated=True)

@@ -5,6 +5,8 @@ Shapes: B batch, T tokens, C cuts (N + 1), N layers, r cut.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -132,8 +134,10 @@ def check_last(last: int, input_ids: Tensor) -> None:
         raise PlanError(f"last={last} is out of range: expected a whole number from 1 to {input_ids.shape[1]}")
 
 
-def check_masks(vocabulary: int | None, input_ids: Tensor, drop: Tensor | None, attention_mask: Tensor | None) -> None:
-    """Refuses `input_ids` that are no prompts, and masks that do not fit them; `drop` is None where nothing is dropped.
+def check_masks(
+    vocabulary: int | None, input_ids: Tensor, drop: Any, attention_mask: Tensor | None, *, drops: bool = True
+) -> None:
+    """Refuses `input_ids` that are no prompts, and masks that do not fit them; without `drops` there is no `drop`.
 
     Raises:
         PlanError: another type or shape, unknown tokens, padding on the right, or a hidden last token.
@@ -154,7 +158,7 @@ def check_masks(vocabulary: int | None, input_ids: Tensor, drop: Tensor | None, 
     for name, mask in (("drop", drop), ("attention_mask", attention_mask)):
         if isinstance(mask, Tensor) and mask.shape != input_ids.shape:
             raise PlanError(f"{name} has shape {list(mask.shape)}; expected that of input_ids, {list(input_ids.shape)}")
-    if drop is not None:
+    if drops:
         check_drop(drop)
     if attention_mask is not None and not bool(((attention_mask == 0) | (attention_mask == 1)).all()):
         raise PlanError("attention_mask holds other numbers than 0 and 1; expected 1 for tokens and 0 for padding")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from taskpoint.analysis.costs.savings import Saving
 from taskpoint.analysis.layers import LayerValues
@@ -253,7 +253,7 @@ class LocateView:
     command: str
     versions: Mapping[str, str]
     movements: tuple[MovementView, ...] = ()
-    layers: LayerValues | None = None
+    layers: LayerValues | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if not self.conditions:
