@@ -232,7 +232,7 @@ def test_configs_of_types_that_are_not_known_are_refused_by_their_type(
     [
         (
             "adapter_config.json",
-            "folder FOLDER holds an adapter of peft alone, no model (give the model, and this folder as its adapter",
+            "folder FOLDER holds an adapter of peft alone, no model (give the model, and this",
         ),
         ("model_index.json", "folder FOLDER holds a pipeline of diffusers (model_index.json); expected a model"),
         ("other.json", "folder FOLDER has no config.json; expected a model saved with save_pretrained"),
