@@ -24,7 +24,7 @@ from taskpoint.models.loading import LanguageModel
 
 TASK, SAME = "lexicon:plural", {"shots": 2, "seeds": 1, "items": 8}
 KINDS = ("locate", "ablate")
-OTHERS = ("locate.controls=no", "lora.steps=1")
+OTHERS = ("locate.controls=false", "lora.steps=1")
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +127,7 @@ def test_the_conclusion_says_whether_the_experiments_point_at_one_layer(
         ({"kinds": ["locate", "bench"]}, UnknownNameError, "experiment of a profile 'bench'"),
         ({"others": ["steps=3"]}, SettingError, "expected KIND.SETTING=VALUE"),
         ({"others": ["lora.speed=3"]}, SettingError, "lora has no setting 'speed'; expected one of"),
-        ({"others": ["lora.steps=[1"]}, SettingError, "steps is '[1', which cannot be read"),
+        ({"others": ["lora.steps=[1"]}, SettingError, "steps is '[1'; expected"),
         ({"others": ["lora.steps=fast"]}, SettingError, "steps is 'fast'"),
     ],
 )
@@ -144,7 +144,7 @@ def test_the_command_line_takes_settings_of_single_experiments(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = "taskpoint profile --task lexicon:plural --kinds locate --kinds ablate --items 4 --seeds 1 --shots 1"
-    words += f" --set locate.controls=no --set ablate.critical=0.1 --out {tmp_path / 'run'}"
+    words += f" --set locate.controls=false --set ablate.critical=0.1 --out {tmp_path / 'run'}"
     monkeypatch.setattr("sys.argv", words.split())
     with pytest.raises(SystemExit) as ended:
         main()

@@ -1,11 +1,13 @@
-"""Settings of single experiments where several run together, as people type them: KIND.SETTING=VALUE."""
+"""Settings of single experiments where several run together, as people type them: KIND.SETTING=VALUE.
+
+A value is read as JSON (`200`, `3e-3`, `[400, 800]`, `false`, `null`); what is none is a text.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
-
-import yaml
 
 from taskpoint.configuration import Configuration, settings_of
 from taskpoint.errors import SettingError, UnknownNameError
@@ -33,7 +35,7 @@ def assigned(kind: str, given: Iterable[str], known: type[Configuration]) -> dic
     """What one experiment is told, by name of its setting.
 
     Raises:
-        SettingError: it has no such setting, or the value cannot be read.
+        SettingError: it has no such setting.
     """
     found = {}
     for each in given:
@@ -44,9 +46,13 @@ def assigned(kind: str, given: Iterable[str], known: type[Configuration]) -> dic
         name = name.strip().replace("-", "_")
         if name not in settings_of(known):
             raise SettingError(f"{kind} has no setting {shown(name)}; expected one of {', '.join(settings_of(known))}")
-        try:
-            read = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise SettingError(f"{name} is {shown(value)}, which cannot be read; expected a number or a text") from None
-        found[name] = tuple(read) if isinstance(read, list) else read
+        found[name] = _read(value)
     return found
+
+
+def _read(value: str) -> Any:
+    try:
+        read = json.loads(value)
+    except ValueError:
+        return value.strip()
+    return tuple(read) if isinstance(read, list) else read
