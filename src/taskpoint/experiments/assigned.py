@@ -5,7 +5,6 @@ A value is read as JSON (`200`, `3e-3`, `[400, 800]`, `false`, `null`); what is 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,6 +12,7 @@ from taskpoint.configuration import Configuration, settings_of
 from taskpoint.errors import SettingError, UnknownNameError
 from taskpoint.experiments.registry import EXPERIMENTS
 from taskpoint.settings import shown
+from taskpoint.strict_json import parse
 
 
 def assignments(name: str, value: Any) -> tuple[str, ...]:
@@ -52,7 +52,7 @@ def assigned(kind: str, given: Iterable[str], known: type[Configuration]) -> dic
 
 def _read(value: str) -> Any:
     try:
-        read = json.loads(value)
+        read = parse(value)
     except ValueError:
         return value.strip()
     return tuple(read) if isinstance(read, list) else read
