@@ -31,10 +31,7 @@ NOT_RUN = {
     "make test": "these are its tests",
     "pip install .": "needs a package index; `make` installs the same package, and continuous integration runs that",
     **dict.fromkeys(
-        [
-            f"python benchmarks/{name}.py"
-            for name in ("ablate", "cut", "sweep", "compiled", "lora", "translator", "published", "gpu")
-        ],
+        [f"python benchmarks/{name}.py" for name in ("ablate", "cut", "sweep", "compiled", "translator", "gpu")],
         "takes minutes; tests/test_benchmarks.py runs it at small sizes",
     ),
     "taskpoint locate MODEL --task humaneval:HumanEval.jsonl --run-programs": "the published file and a large model; "

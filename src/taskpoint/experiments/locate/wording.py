@@ -89,7 +89,7 @@ def movement_sentence(view: LocateView, moved: MovementView) -> str:
     numbers = f"{', '.join(map(str, found.shots[:-1]))} and {found.shots[-1]}"
     left = f"; {percent(found.undefined)} of the replicates have no point" if found.undefined else ""
     return (
-        f"The point {'moves' if found.moves else 'does not move'} with the number of examples, {numbers} "
+        f"The point {'moves' if found.moves else 'is not shown to move'} with the number of examples, {numbers} "
         f"(slope {slope.mean:+.2f} layers per example, {percent(found.level)} interval {slope.low:+.2f} to "
         f"{slope.high:+.2f}, {p}{left})."
     )
