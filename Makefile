@@ -9,6 +9,8 @@ export HF_HUB_OFFLINE ?= 1
 demo: $(VENV)/.installed  ## find the layer on the bundled translator, ends with a report
 	$(BIN)/taskpoint locate translator --task everyday:eng-fra --items 48 --instruction both --out runs/demo
 
+# A process for each core, each with one thread: more would wait for each other.
+test: export OMP_NUM_THREADS ?= 1
 test: $(VENV)/.installed  ## every test
 	$(BIN)/python -m pytest -n logical --dist worksteal
 

@@ -27,7 +27,7 @@ _LAYERS, _WIDTH, _POSITIONS, _VOCABULARY = 4, 32, 8192, 2000
 
 # What makes a run of minutes one of seconds.
 _SMALL = (
-    "--items", "3", "--seeds", "1", "--run-programs", "--set", "lora.steps=1", "--set", "lora.epochs=null", "--set",
+    "--items", "3", "--seeds", "1", "--run-programs", "--set", "locate.max_new_tokens=12", "--set", "lora.steps=1", "--set", "lora.epochs=null", "--set",
     "lora.sizes=[4]", "--set", "lora.batch=4", "--set", "lora.dev=2", "--set", "heads.epochs=1", "--set",
     "heads.train_items=4", "--set", "heads.random=1", "--set", "bench.context=[16]", "--set", "bench.new=2", "--set",
     "bench.rounds=1",
