@@ -26,12 +26,11 @@ PAPER = "sia2024"
 _LAYERS, _WIDTH, _POSITIONS, _VOCABULARY = 4, 32, 8192, 2000
 
 # What makes a run of minutes one of seconds.
-_SMALL = (
-    "--items", "3", "--seeds", "1", "--run-programs", "--set", "locate.max_new_tokens=12", "--set", "lora.steps=1", "--set", "lora.epochs=null", "--set",
-    "lora.sizes=[4]", "--set", "lora.batch=4", "--set", "lora.dev=2", "--set", "heads.epochs=1", "--set",
-    "heads.train_items=4", "--set", "heads.random=1", "--set", "bench.context=[16]", "--set", "bench.new=2", "--set",
-    "bench.rounds=1",
+_SETTINGS = (
+    "locate.max_new_tokens=12", "lora.steps=1", "lora.epochs=null", "lora.sizes=[4]", "lora.batch=4", "lora.dev=2",
+    "heads.epochs=1", "heads.train_items=4", "heads.random=1", "bench.context=[16]", "bench.new=2", "bench.rounds=1",
 )  # fmt: skip
+_SMALL = ["--items", "3", "--seeds", "1", "--run-programs", *(word for each in _SETTINGS for word in ("--set", each))]
 
 
 @dataclass(frozen=True)
