@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,7 +12,10 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from taskpoint.analysis.costs.shape import ModelShape
+from taskpoint.asking.learnt import model_for
+from taskpoint.configuration import Configuration
 from taskpoint.errors import RunFolderError, SettingError
+from taskpoint.tasks.code.metric import PASS
 
 T = TypeVar("T")
 
@@ -50,3 +54,25 @@ def read_shape(shape: Mapping[str, Any], folder: Path) -> ModelShape:
 def damaged(folder: Path, reason: str) -> RunFolderError:
     """What to raise for a configuration that no run wrote."""
     return RunFolderError(f"{folder / 'config.json'} is damaged ({reason}): restore the file, or give another folder")
+
+
+def about(facts: Any) -> dict[str, object]:
+    """Model and task of a run (its experiment's facts), as reports list them before its settings."""
+    return {
+        "model": facts.model,
+        "revision": facts.revision or "none",
+        "precision": facts.dtype,
+        "attention": facts.attention,
+        "task": facts.task,
+        "metric": facts.metric_signature or facts.metric_name or facts.metric,
+    }
+
+
+def command_line(kind: str, facts: Any, settings: Configuration) -> str:
+    """The command line that makes such a run again."""
+    words = ["taskpoint", kind, *([] if facts.model == model_for(facts.task) else [facts.model]), "--task", facts.task]
+    if facts.metric_name is not None:
+        words += ["--metric", facts.metric_name]
+    if facts.metric == PASS.label:
+        words += ["--run-programs"]
+    return shlex.join([*words, *settings.words()])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,6 @@ import numpy as np
 from taskpoint.analysis.effects import layer_effects
 from taskpoint.analysis.intervals import Interval
 from taskpoint.analysis.layers import LayerValues
-from taskpoint.asking.learnt import model_for
 from taskpoint.asking.scores import CurveScores, answer_scores, curve_scores, language_scores
 from taskpoint.errors import RunFolderError
 from taskpoint.experiments.ablate.blocks import figure_blocks, page_of
@@ -22,7 +20,7 @@ from taskpoint.experiments.ablate.config import AblateConfig, AblateFacts
 from taskpoint.experiments.ablate.findings import AblatedView, AblateView
 from taskpoint.experiments.ablate.rows import LAYOUT as LAYOUT
 from taskpoint.experiments.ablate.rows import NONE_REMOVED, condition_name
-from taskpoint.experiments.stored import damaged, read_back
+from taskpoint.experiments.stored import about, command_line, damaged, read_back
 from taskpoint.report.numbers import OF_HUNDRED
 from taskpoint.results.folder import RunFolder
 
@@ -61,7 +59,7 @@ def view_of(folder: RunFolder) -> AblateView:
         items=int(rows["item"].nunique()),
         conditions=tuple(conditions),
         settings=_settings(facts, settings),
-        command=_command(facts, settings),
+        command=command_line("ablate", facts, settings),
         versions=dict(folder.versions),
     )
 
@@ -124,12 +122,7 @@ def _intervals(scores: CurveScores) -> tuple[Interval, ...]:
 
 def _settings(facts: AblateFacts, settings: AblateConfig) -> dict[str, str]:
     said = {
-        "model": facts.model,
-        "revision": facts.revision or "none",
-        "precision": facts.dtype,
-        "attention": facts.attention,
-        "task": facts.task,
-        "metric": facts.metric_signature or facts.metric_name or facts.metric,
+        **about(facts),
         "template": settings.template,
         "shots": ", ".join(map(str, settings.shots)),
         "seeds": settings.seeds,
@@ -140,17 +133,6 @@ def _settings(facts: AblateFacts, settings: AblateConfig) -> dict[str, str]:
         "intervals": "95 %, bootstrap over items and over seeds, of the difference to the full score",
     }
     return {name: str(value) for name, value in said.items()}
-
-
-def _command(facts: AblateFacts, settings: AblateConfig) -> str:
-    """The command line that makes such a run again."""
-    words = ["taskpoint", "ablate"]
-    if facts.model != model_for(facts.task):
-        words += [facts.model]
-    words += ["--task", facts.task]
-    if facts.metric_name is not None:
-        words += ["--metric", facts.metric_name]
-    return shlex.join([*words, *settings.words()])
 
 
 def write(view: AblateView, folder: Path) -> Mapping[str, Path]:

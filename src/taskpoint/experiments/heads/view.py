@@ -23,7 +23,7 @@ from taskpoint.experiments.heads.files import GATES_FOLDER, file_name
 from taskpoint.experiments.heads.findings import HeadsView, Scores, Trained
 from taskpoint.experiments.heads.rows import GATES, MASK, RANDOM, UNTOUCHED
 from taskpoint.experiments.heads.rows import LAYOUT as LAYOUT
-from taskpoint.experiments.stored import damaged, read_back
+from taskpoint.experiments.stored import about, damaged, read_back
 from taskpoint.results.folder import RunFolder
 from taskpoint.training.gates_file import load_gates
 
@@ -169,12 +169,7 @@ def _kept(whole: CurveScores, other: CurveScores) -> Interval | None:
 
 def _settings(facts: HeadsFacts, settings: HeadsConfig) -> dict[str, str]:
     said = {
-        "model": facts.model,
-        "revision": facts.revision or "none",
-        "precision": facts.dtype,
-        "attention": facts.attention,
-        "task": facts.task,
-        "metric": facts.metric_signature or facts.metric_name or facts.metric,
+        **about(facts),
         "template": settings.template,
         "instruction": "yes" if settings.instruction else "no",
         "penalties": ", ".join(f"{each:g}" for each in settings.penalty),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,6 @@ import numpy as np
 from taskpoint.analysis.costs.savings import saving
 from taskpoint.analysis.kept import LowestCut, lowest_cut
 from taskpoint.analysis.recognition import curve, recognition_point
-from taskpoint.asking.learnt import model_for
 from taskpoint.asking.scores import CurveScores, curve_scores
 from taskpoint.errors import RunFolderError
 from taskpoint.experiments.heal.blocks import page_of
@@ -22,7 +20,7 @@ from taskpoint.experiments.heal.config import HealConfig, HealFacts
 from taskpoint.experiments.heal.findings import Healed, HealView
 from taskpoint.experiments.heal.rows import BY_HEART, HEALED, UNCUT, UNHEALED, ZERO_SHOT
 from taskpoint.experiments.heal.rows import LAYOUT as LAYOUT
-from taskpoint.experiments.stored import damaged, read_back, read_shape
+from taskpoint.experiments.stored import about, command_line, damaged, read_back, read_shape
 from taskpoint.results.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -84,7 +82,7 @@ def view_of(folder: RunFolder) -> HealView:
         recognition=point,
         subtasks=int(rows["subtask"].nunique()),
         settings=_settings(facts, settings),
-        command=_command(facts, settings),
+        command=command_line("heal", facts, settings),
         versions=dict(folder.versions),
     )
 
@@ -127,12 +125,7 @@ def _work(
 
 def _settings(facts: HealFacts, settings: HealConfig) -> dict[str, str]:
     said = {
-        "model": facts.model,
-        "revision": facts.revision or "none",
-        "precision": facts.dtype,
-        "attention": facts.attention,
-        "task": facts.task,
-        "metric": facts.metric_signature or facts.metric_name or facts.metric,
+        **about(facts),
         "template": settings.template,
         "hidden": settings.condition.label,
         "shots": settings.shots,
@@ -148,14 +141,3 @@ def _settings(facts: HealFacts, settings: HealConfig) -> dict[str, str]:
         "intervals": "95 %, bootstrap over items and over repetitions",
     }
     return {name: str(value) for name, value in said.items()}
-
-
-def _command(facts: HealFacts, settings: HealConfig) -> str:
-    """The command line that makes such a run again."""
-    words = ["taskpoint", "heal"]
-    if facts.model != model_for(facts.task):
-        words += [facts.model]
-    words += ["--task", facts.task]
-    if facts.metric_name is not None:
-        words += ["--metric", facts.metric_name]
-    return shlex.join([*words, *settings.words()])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,7 +17,6 @@ from taskpoint.analysis.layers import LayerValues
 from taskpoint.analysis.movement import movement
 from taskpoint.analysis.recognition import CurvePoint, RecognitionPoint, curve, first_holding, recognition_point
 from taskpoint.asking.condition import EARLY_EXIT, SHUFFLED, ZERO_SHOT, Condition
-from taskpoint.asking.learnt import model_for
 from taskpoint.asking.scores import CurveScores, curve_scores, language_scores
 from taskpoint.errors import RunFolderError
 from taskpoint.experiments.locate.blocks import report_of as report_of
@@ -31,10 +29,9 @@ from taskpoint.experiments.locate.findings import (
     MovementView,
     PartView,
 )
-from taskpoint.experiments.stored import damaged, read_back, read_shape
+from taskpoint.experiments.stored import about, command_line, damaged, read_back, read_shape
 from taskpoint.results.folder import RunFolder
 from taskpoint.results.rows import ITEMS
-from taskpoint.tasks.code.metric import PASS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,7 +80,7 @@ def view_of(folder: RunFolder) -> LocateView:
         conditions=tuple(conditions),
         answers=tuple(answers),
         settings=_settings(facts, settings),
-        command=_command(facts, settings),
+        command=command_line("locate", facts, settings),
         versions=dict(folder.versions),
         movements=_movements(curves, conditions),
         layers=_layers(curves[0], conditions[0].point),
@@ -304,12 +301,7 @@ def _answers(found: pd.DataFrame, index: int, cuts: Sequence[int]) -> list[Answe
 
 def _settings(facts: LocateFacts, settings: LocateConfig) -> dict[str, str]:
     said = {
-        "model": facts.model,
-        "revision": facts.revision or "none",
-        "precision": facts.dtype,
-        "attention": facts.attention,
-        "task": facts.task,
-        "metric": facts.metric_signature or facts.metric_name or facts.metric,
+        **about(facts),
         "template": settings.template,
         "shots": ", ".join(map(str, settings.shots)),
         "seeds": settings.seeds,
@@ -321,19 +313,6 @@ def _settings(facts: LocateFacts, settings: LocateConfig) -> dict[str, str]:
         "intervals": "95 %, bootstrap over items and over seeds",
     }
     return {name: str(value) for name, value in said.items()}
-
-
-def _command(facts: LocateFacts, settings: LocateConfig) -> str:
-    """The command line that makes such a run again."""
-    words = ["taskpoint", "locate"]
-    if facts.model != model_for(facts.task):
-        words += [facts.model]
-    words += ["--task", facts.task]
-    if facts.metric_name is not None:
-        words += ["--metric", facts.metric_name]
-    if facts.metric == PASS.label:
-        words += ["--run-programs"]
-    return shlex.join([*words, *settings.words()])
 
 
 def write(view: LocateView, folder: Path) -> Mapping[str, Path]:

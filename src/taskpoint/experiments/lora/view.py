@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +12,6 @@ from jaxtyping import Float
 from taskpoint.analysis.cliff import Cliff, cliff, cliffs
 from taskpoint.analysis.intervals import Interval, percentile_interval
 from taskpoint.analysis.layers import LayerValues
-from taskpoint.asking.learnt import model_for
 from taskpoint.asking.scores import curve_scores
 from taskpoint.errors import RunFolderError
 from taskpoint.experiments.lora.blocks import page_of
@@ -22,7 +20,7 @@ from taskpoint.experiments.lora.config import LoraConfig, LoraFacts
 from taskpoint.experiments.lora.findings import LoraView, SizeView
 from taskpoint.experiments.lora.rows import ALL, LAYER, NONE
 from taskpoint.experiments.lora.rows import LAYOUT as LAYOUT
-from taskpoint.experiments.stored import damaged, read_back
+from taskpoint.experiments.stored import about, command_line, damaged, read_back
 from taskpoint.results.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -68,7 +66,7 @@ def view_of(folder: RunFolder) -> LoraView:
         base=curve_scores(named, NONE, 0, [_NO_LAYER]).interval(0),
         values=values,
         settings=_settings(facts, settings),
-        command=_command(facts, settings),
+        command=command_line("lora", facts, settings),
         versions=dict(folder.versions),
     )
 
@@ -148,12 +146,7 @@ def _cliff(layers: np.ndarray, observed: Float[np.ndarray, " _"], replicates: Fl
 def _settings(facts: LoraFacts, settings: LoraConfig) -> dict[str, str]:
     steps = f"{settings.steps} steps" if settings.epochs is None else f"{settings.epochs} epochs at most"
     said = {
-        "model": facts.model,
-        "revision": facts.revision or "none",
-        "precision": facts.dtype,
-        "attention": facts.attention,
-        "task": facts.task,
-        "metric": facts.metric_signature or facts.metric_name or facts.metric,
+        **about(facts),
         "template": settings.template,
         "variant": settings.variant,
         "repetitions": settings.seeds,
@@ -168,14 +161,3 @@ def _settings(facts: LoraFacts, settings: LoraConfig) -> dict[str, str]:
         "intervals": "95 %, bootstrap over items and over repetitions",
     }
     return {name: str(value) for name, value in said.items()}
-
-
-def _command(facts: LoraFacts, settings: LoraConfig) -> str:
-    """The command line that makes such a run again."""
-    words = ["taskpoint", "lora"]
-    if facts.model != model_for(facts.task):
-        words += [facts.model]
-    words += ["--task", facts.task]
-    if facts.metric_name is not None:
-        words += ["--metric", facts.metric_name]
-    return shlex.join([*words, *settings.words()])
