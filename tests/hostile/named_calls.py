@@ -40,6 +40,9 @@ def calls() -> Iterator[Case]:
         "locate with both in words", exit=0, code=f"assert len(tp.locate('lexicon', 'lexicon:plural', {small}).rows)"
     )
     yield Case(
+        "profile with a number for progress", code="tp.profile(lm, 'lexicon:plural', progress=5)", says="progress"
+    )
+    yield Case(
         "compile with words",
         exit=0,
         code="assert tp.compile_prompt('lexicon', 'lexicon:plural', after=6).generate(['dog'])",

@@ -18,6 +18,14 @@ from taskpoint.prompts.segments import SegmentedPrompt
 _AT_ONCE = 8
 
 
+def check_finite_on_first(lm: LanguageModel, prompts: Sequence[SegmentedPrompt]) -> None:
+    """Reads some prompts before anything is written; all others are looked at as they are measured.
+
+    Errors are those of `check_finite_on_prompts`.
+    """
+    check_finite_on_prompts(lm, prompts[:_AT_ONCE])
+
+
 def check_finite_on_prompts(lm: LanguageModel, prompts: Sequence[SegmentedPrompt]) -> None:
     """Reads prompts whole and without a cut.
 

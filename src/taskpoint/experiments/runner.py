@@ -9,12 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from taskpoint.errors import ModelError
+from taskpoint.asking.by_name import model_of, task_of
+from taskpoint.configuration import Configuration
+from taskpoint.errors import ModelError, SettingError
 from taskpoint.experiments.contract import Work
 from taskpoint.experiments.registry import Experiment
+from taskpoint.experiments.subjects import Asked
 from taskpoint.progress import Progress
 from taskpoint.results.folder import RunFolder
 from taskpoint.results.manifest import as_json, digest_of
+from taskpoint.settings import place, shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,6 +74,33 @@ def run(
                     done = before + work.steps(cell)
                     _tell(progress, done, known)
         return Finished(folder.frame(), experiment.view.view_of(folder), None if out is None else Path(out))
+
+
+def run_asked(
+    experiment: Experiment,
+    lm: object,
+    task: object,
+    config: Configuration,
+    out: str | Path | None,
+    progress: Progress | None,
+) -> Finished:
+    """Runs an experiment that asks a model a task, as its function in Python does.
+
+    Args:
+        experiment: what is run.
+        lm: a model, or what loads it.
+        task: a task, or its name.
+        config: its settings.
+        out: the folder of the run; None keeps nothing.
+        progress: as for `run`.
+
+    Raises:
+        SettingError: `progress` is no function, or `out` no path; others as `run` and the experiment's `start`.
+    """
+    if progress is not None and not callable(progress):
+        raise SettingError(f"progress is {shown(progress)}; expected a function of the steps done and all there are")
+    folder = None if out is None else place("out", out)
+    return run(experiment, experiment.run.start(Asked(model_of(lm), task_of(task)), config), folder, progress)
 
 
 def default_folder(experiment: Experiment, work: Work[Any]) -> Path:

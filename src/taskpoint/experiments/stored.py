@@ -7,7 +7,7 @@ import json
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -16,6 +16,9 @@ from taskpoint.asking.learnt import model_for
 from taskpoint.configuration import Configuration
 from taskpoint.errors import RunFolderError, SettingError
 from taskpoint.tasks.code.metric import PASS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 T = TypeVar("T")
 
@@ -76,3 +79,42 @@ def command_line(kind: str, facts: Any, settings: Configuration) -> str:
     if facts.metric == PASS.label:
         words += ["--run-programs"]
     return shlex.join([*words, *settings.words()])
+
+
+def check_rows(
+    rows: pd.DataFrame,
+    facts: Any,
+    settings: Any,
+    most: Mapping[str, int],
+    folder: Path,
+    *,
+    zero_shot: bool = False,
+) -> None:
+    """Refuses a config.json that the rows contradict: in old folders their parts do not hold the settings themselves.
+
+    Args:
+        rows: all of the run.
+        facts: its experiment's facts.
+        settings: its settings, `template` and `shots` among them.
+        most: column -> the first number that is too large for it.
+        folder: the run folder, for the message.
+        zero_shot: whether rows may have no examples although the settings name none such: controls.
+
+    Raises:
+        RunFolderError: some row is of another model, task, template or number of examples, or of more than there are.
+    """
+    import pandas as pd
+
+    said = {"model": facts.model, "task": facts.task, "revision": facts.revision}
+    for name, value in (said | {"template": settings.template}).items():
+        told = [None if pd.isna(each) else str(each) for each in rows[name].unique()]
+        other = [each for each in told if each != value]
+        if other:
+            raise damaged(folder, f"{name!r} is {value!r}, but the rows are of {other[0]!r}")
+    for name, least in most.items():
+        if len(rows) and int(rows[name].max()) >= least:
+            raise damaged(folder, f"it knows of fewer {name}s than the rows, which go to {int(rows[name].max())}")
+    asked = list(settings.shots)
+    strange = sorted(set(map(int, rows["shots"].unique())) - {*asked, *([0] if zero_shot else [])})
+    if strange:
+        raise damaged(folder, f"'shots' are {asked}, but some rows are of {strange[0]}")

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from taskpoint.asking.by_name import model_of, task_of
-from taskpoint.asking.finite_on_prompts import check_finite_on_prompts
+from taskpoint.asking.finite_on_prompts import check_finite_on_first
 from taskpoint.asking.measure import Measure
 from taskpoint.asking.questions import Questions, answer_facts, check_scored, examples_name, facts_of, run_name
 from taskpoint.configuration import described
@@ -27,14 +26,11 @@ from taskpoint.progress import Progress
 from taskpoint.prompts.content import Content
 from taskpoint.prompts.template import template as template_of
 from taskpoint.results.rows import cell_key
-from taskpoint.settings import place, shown
+from taskpoint.settings import shown
 from taskpoint.tasks.base import Item, Task
 
 if TYPE_CHECKING:
     import pandas as pd
-
-# Prompts that are read before anything is written. All others are looked at as they are measured.
-_TRIED = 8
 
 
 @described(AblateConfig)
@@ -85,10 +81,7 @@ def ablate(  # noqa: D417  # settings are told by `described`
         max_new_tokens=max_new_tokens,
         batch_size=batch_size,
     )
-    if progress is not None and not callable(progress):
-        raise SettingError(f"progress is {shown(progress)}; expected a function of the cells done and all there are")
-    folder = None if out is None else place("out", out)
-    found = runner.run(EXPERIMENTS["ablate"], start(Asked(model_of(lm), task_of(task)), config), folder, progress)
+    found = runner.run_asked(EXPERIMENTS["ablate"], lm, task, config, out, progress)
     return AblateResult(found.rows, found.view, found.folder)
 
 
@@ -139,7 +132,7 @@ class Ablate(Work[Cell]):
         """Looks for the projections, builds all prompts of the first seed, and reads some of them."""
         output_projections(self._lm.model)
         prompts = [self._questions.asked(self._contents(cell)) for cell in self._cells if cell.seed == 0]
-        check_finite_on_prompts(self._lm, prompts[0][:_TRIED])
+        check_finite_on_first(self._lm, prompts[0])
 
     def groups(self, rows: Callable[[], pd.DataFrame]) -> Iterator[Sequence[Cell]]:
         """All cells at once."""

@@ -20,7 +20,7 @@ from taskpoint.experiments.ablate.config import AblateConfig, AblateFacts
 from taskpoint.experiments.ablate.findings import AblatedView, AblateView
 from taskpoint.experiments.ablate.rows import LAYOUT as LAYOUT
 from taskpoint.experiments.ablate.rows import NONE_REMOVED, condition_name
-from taskpoint.experiments.stored import about, command_line, damaged, read_back
+from taskpoint.experiments.stored import about, check_rows, command_line, read_back
 from taskpoint.report.numbers import OF_HUNDRED
 from taskpoint.results.folder import RunFolder
 
@@ -40,7 +40,8 @@ def view_of(folder: RunFolder) -> AblateView:
     facts = read_back(AblateFacts, folder.manifest.config, folder.path)
     settings = read_back(AblateConfig, folder.manifest.config, folder.path)
     rows = folder.frame()
-    _check_rows(rows, facts, settings, folder.path)
+    most = {"seed": settings.seeds, "layer": facts.num_layers}
+    check_rows(rows, facts, settings, most, folder.path)
     conditions = []
     for shots, told in settings.conditions:
         name = condition_name(told)
@@ -74,24 +75,6 @@ def layers_of(view: AblateView) -> LayerValues:
         pointed=effects.last_critical,
         pointed_replicates=effects.last_critical_replicates,
     )
-
-
-def _check_rows(rows: pd.DataFrame, facts: AblateFacts, settings: AblateConfig, path: Path) -> None:
-    """Refuses settings that the rows contradict: those of folders whose parts do not hold the settings themselves."""
-    import pandas as pd
-
-    said: dict[str, object] = {"model": facts.model, "task": facts.task, "revision": facts.revision}
-    for name, value in (said | {"template": settings.template}).items():
-        told = [None if pd.isna(each) else str(each) for each in rows[name].unique()]
-        other = [each for each in told if each != value]
-        if other:
-            raise damaged(path, f"{name!r} is {value!r}, but the rows are of {other[0]!r}")
-    strange = sorted(set(map(int, rows["shots"].unique())) - set(settings.shots))
-    if strange:
-        raise damaged(path, f"'shots' are {list(settings.shots)}, but some rows are of {strange[0]}")
-    for name, least in (("seed", settings.seeds), ("layer", facts.num_layers)):
-        if len(rows) and int(rows[name].max()) >= least:
-            raise damaged(path, f"it knows of fewer {name}s than the rows, which go to {int(rows[name].max())}")
 
 
 def _ablated(found: pd.DataFrame, shots: int, told: bool, facts: AblateFacts, settings: AblateConfig) -> AblatedView:

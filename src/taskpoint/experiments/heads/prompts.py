@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from taskpoint.asking.encoding import encoded
-from taskpoint.asking.finite_on_prompts import check_finite_on_prompts
+from taskpoint.asking.finite_on_prompts import check_finite_on_first
 from taskpoint.asking.questions import longest_answer, with_room
 from taskpoint.errors import DataError
 from taskpoint.experiments.heads.config import HeadsConfig
@@ -14,8 +14,6 @@ from taskpoint.tasks.base import Task
 
 # One of so many training items is held out, to say when to stop.
 _HELD_OUT = 10
-# Prompts that are read before anything is written.
-_TRIED = 8
 
 
 class Prompts:
@@ -64,4 +62,4 @@ class Prompts:
         for shots in self._config.train_shots:
             self.taught(shots, 0)
         for shots in self._config.shots:
-            check_finite_on_prompts(self._lm, self.asked(shots, 0)[:_TRIED])
+            check_finite_on_first(self._lm, self.asked(shots, 0))

@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 
 from taskpoint.asking.answer_end import AnswerEnd
-from taskpoint.asking.by_name import model_of, task_of
 from taskpoint.asking.measure import Measure
 from taskpoint.asking.questions import check_scored, facts_of, run_name
 from taskpoint.asking.token_device import token_device
@@ -37,7 +36,7 @@ from taskpoint.models.head_gates import HeadGates, gates_on
 from taskpoint.models.loading import LanguageModel
 from taskpoint.progress import Progress
 from taskpoint.prompts.segments import SegmentedPrompt
-from taskpoint.settings import place, shown
+from taskpoint.settings import shown
 from taskpoint.tasks.base import Task
 from taskpoint.tasks.drawing import generator, permutation
 from taskpoint.training.gates import AnswerBatch, GateTraining, TrainedGates, train_gates
@@ -114,10 +113,7 @@ def heads(  # noqa: D417  # settings are told by `described`
         template=template,
         max_new_tokens=max_new_tokens,
     )
-    if progress is not None and not callable(progress):
-        raise SettingError(f"progress is {shown(progress)}; expected a function of the steps done and those known of")
-    folder = None if out is None else place("out", out)
-    found = runner.run(_EXPERIMENT, start(Asked(model_of(lm), task_of(task)), config), folder, progress)
+    found = runner.run_asked(_EXPERIMENT, lm, task, config, out, progress)
     return HeadsResult(found.rows, found.view, found.folder)
 
 

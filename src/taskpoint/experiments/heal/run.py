@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from taskpoint.asking.answer_end import AnswerEnd
-from taskpoint.asking.by_name import model_of, task_of
-from taskpoint.asking.finite_on_prompts import check_finite_on_prompts
+from taskpoint.asking.finite_on_prompts import check_finite_on_first
 from taskpoint.asking.measure import Measure
 from taskpoint.asking.questions import answer_facts, check_scored, facts_of, run_name, shape_of
 from taskpoint.configuration import described
@@ -32,7 +31,7 @@ from taskpoint.models.loading import LanguageModel
 from taskpoint.progress import Progress
 from taskpoint.prompts.template import template as template_of
 from taskpoint.results.atomic import write_whole
-from taskpoint.settings import place, shown
+from taskpoint.settings import shown
 from taskpoint.tasks.base import Item, Task
 from taskpoint.training.adapters import AdapterSettings, adapted, check_free_of_adapters, save_adapter
 
@@ -42,9 +41,6 @@ if TYPE_CHECKING:
 
 # Cuts that are healed when none are named.
 _CUTS = 6
-
-# Prompts that are read before anything is written.
-_TRIED = 8
 
 
 @described(HealConfig)
@@ -86,10 +82,7 @@ def heal(  # noqa: D417  # settings are told by `described`
     if items is not None:
         settings["items"] = items
     config = HealConfig.of(after=after, shots=shots, seeds=seeds, hide=hide, instruction=instruction, **settings)
-    if progress is not None and not callable(progress):
-        raise SettingError(f"progress is {shown(progress)}; expected a function of the steps done and all there are")
-    folder = None if out is None else place("out", out)
-    found = runner.run(EXPERIMENTS["heal"], start(Asked(model_of(lm), task_of(task)), config), folder, progress)
+    found = runner.run_asked(EXPERIMENTS["heal"], lm, task, config, out, progress)
     return HealResult(found.rows, found.view, found.folder)
 
 
@@ -148,7 +141,7 @@ class Heal(Work[Part]):
         """Builds all prompts of the first repetition, and reads some of them without a cut."""
         self._prompts.training(0)
         asked = self._prompts.scored(self._prompts.items, 0)
-        check_finite_on_prompts(self._lm, asked.prompts[:_TRIED])
+        check_finite_on_first(self._lm, asked.prompts)
 
     def groups(self, rows: Callable[[], pd.DataFrame]) -> Iterator[Sequence[Part]]:
         """The model as it is, then the adapters of each repetition."""

@@ -11,7 +11,7 @@ from jaxtyping import Bool
 
 from taskpoint.asking.condition import SHUFFLED
 from taskpoint.asking.encoding import encoded
-from taskpoint.asking.finite_on_prompts import check_finite_on_prompts
+from taskpoint.asking.finite_on_prompts import check_finite_on_first
 from taskpoint.asking.questions import longest_answer, with_room
 from taskpoint.errors import PromptError
 from taskpoint.experiments.locate.cells import Cell
@@ -21,9 +21,6 @@ from taskpoint.prompts.segments import SegmentedPrompt
 from taskpoint.prompts.selector import parse_selector
 from taskpoint.prompts.writing import Template
 from taskpoint.tasks.base import Item, Task
-
-# Prompts that are read before anything is written. All others are looked at as they are measured.
-_TRIED = 8
 
 
 class Prompts:
@@ -47,7 +44,7 @@ class Prompts:
 
     def check_finite(self, cell: Cell) -> None:
         """Reads some prompts of a cell without a cut; a ModelError where the model gives NaN or infinity."""
-        check_finite_on_prompts(self._lm, self.asked(self.contents(replace(cell, items=cell.items[:_TRIED]))))
+        check_finite_on_first(self._lm, self.asked(self.contents(cell)))
 
     def contents(self, cell: Cell) -> list[Content]:
         """What the prompts of a cell say."""

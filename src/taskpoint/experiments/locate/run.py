@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taskpoint.analysis.recognition import recognition_point
-from taskpoint.asking.by_name import model_of, task_of
 from taskpoint.asking.condition import EARLY_EXIT, GRID_CONDITIONS, Condition, conditions
 from taskpoint.asking.measure import Measure, ReferenceScores
 from taskpoint.asking.questions import answer_facts, check_scored, examples_name, facts_of, run_name, shape_of
@@ -28,7 +27,6 @@ from taskpoint.progress import Progress
 from taskpoint.prompts.content import Place
 from taskpoint.prompts.template import template as template_of
 from taskpoint.results.rows import Row
-from taskpoint.settings import place as path_of
 from taskpoint.settings import shown
 from taskpoint.tasks.base import Item, Task
 
@@ -95,10 +93,7 @@ def locate(  # noqa: D417  # settings are told by `described`
         batch_size=batch_size,
         controls=controls,
     )
-    if progress is not None and not callable(progress):
-        raise SettingError(f"progress is {shown(progress)}; expected a function of the cells done and all there are")
-    folder = None if out is None else path_of("out", out)
-    found = runner.run(_EXPERIMENT, start(Asked(model_of(lm), task_of(task)), config), folder, progress)
+    found = runner.run_asked(_EXPERIMENT, lm, task, config, out, progress)
     return LocateResult(found.rows, found.view, found.folder)
 
 

@@ -29,7 +29,7 @@ from taskpoint.experiments.locate.findings import (
     MovementView,
     PartView,
 )
-from taskpoint.experiments.stored import about, command_line, damaged, read_back, read_shape
+from taskpoint.experiments.stored import about, check_rows, command_line, read_back, read_shape
 from taskpoint.results.folder import RunFolder
 from taskpoint.results.rows import ITEMS
 
@@ -52,7 +52,8 @@ def view_of(folder: RunFolder) -> LocateView:
     settings = read_back(LocateConfig, folder.manifest.config, folder.path)
     shape = None if facts.shape is None else read_shape(facts.shape, folder.path)
     rows = folder.frame()
-    _check_rows(rows, facts, settings, folder.path)
+    most = {"seed": settings.seeds, "cut": facts.num_layers + 1}
+    check_rows(rows, facts, settings, most, folder.path, zero_shot=True)
     conditions: list[ConditionView] = []
     answers: list[AnswerView] = []
     curves: list[_Curve] = []
@@ -111,24 +112,6 @@ def _layers(own: _Curve, point: RecognitionPoint) -> LayerValues | None:
         pointed=float("nan") if point.layer is None else float(point.layer),
         pointed_replicates=points if point.layer is not None else np.full(len(points), np.nan),
     )
-
-
-def _check_rows(rows: pd.DataFrame, facts: LocateFacts, settings: LocateConfig, path: Path) -> None:
-    """Refuses settings that the rows contradict: those of folders whose parts do not hold the settings themselves."""
-    import pandas as pd
-
-    said: dict[str, object] = {"model": facts.model, "task": facts.task, "revision": facts.revision}
-    for name, value in (said | {"template": settings.template}).items():
-        told = [None if pd.isna(each) else str(each) for each in rows[name].unique()]
-        other = [each for each in told if each != value]
-        if other:
-            raise damaged(path, f"{name!r} is {value!r}, but the rows are of {other[0]!r}")
-    for name, least in (("seed", settings.seeds), ("cut", facts.num_layers + 1)):
-        if len(rows) and int(rows[name].max()) >= least:
-            raise damaged(path, f"it knows of fewer {name}s than the rows, which go to {int(rows[name].max())}")
-    strange = sorted(set(map(int, rows["shots"].unique())) - {0, *settings.shots})
-    if strange:
-        raise damaged(path, f"'shots' are {list(settings.shots)}, but some rows are of {strange[0]}")
 
 
 @dataclass(frozen=True, eq=False)

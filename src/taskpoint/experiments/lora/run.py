@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from taskpoint.asking.answer_end import AnswerEnd
-from taskpoint.asking.by_name import model_of, task_of
-from taskpoint.asking.finite_on_prompts import check_finite_on_prompts
+from taskpoint.asking.finite_on_prompts import check_finite_on_first
 from taskpoint.asking.measure import Measure
 from taskpoint.asking.questions import answer_facts, check_scored, facts_of, run_name
 from taskpoint.asking.token_device import token_device
@@ -29,16 +28,13 @@ from taskpoint.experiments.subjects import Asked
 from taskpoint.models.loading import LanguageModel
 from taskpoint.progress import Progress
 from taskpoint.prompts.template import template as template_of
-from taskpoint.settings import place, shown
+from taskpoint.settings import shown
 from taskpoint.tasks.base import Item, Task
 from taskpoint.training.adapter_training import AdapterTraining, Lessons, Trained, steps_of
 from taskpoint.training.adapters import AdapterSettings, adapted, check_free_of_adapters, save_adapter
 
 if TYPE_CHECKING:
     import pandas as pd
-
-# Prompts that are read before anything is written.
-_TRIED = 8
 
 
 @described(LoraConfig)
@@ -79,10 +75,7 @@ def lora(  # noqa: D417  # settings are told by `described`
     if items is not None:
         settings["items"] = items
     config = LoraConfig.of(layers=layers, sizes=sizes, seeds=seeds, variant=variant, **settings)
-    if progress is not None and not callable(progress):
-        raise SettingError(f"progress is {shown(progress)}; expected a function of the steps done and all there are")
-    folder = None if out is None else place("out", out)
-    found = runner.run(EXPERIMENTS["lora"], start(Asked(model_of(lm), task_of(task)), config), folder, progress)
+    found = runner.run_asked(EXPERIMENTS["lora"], lm, task, config, out, progress)
     return LoraResult(found.rows, found.view, found.folder)
 
 
@@ -135,7 +128,7 @@ class Lora(Work[Part]):
     def check(self) -> None:
         """Builds all prompts, reads some of them, and puts an adapter on the model and off again."""
         prompts = self._prompts.scored(self._prompts.items)
-        check_finite_on_prompts(self._lm, prompts[:_TRIED])
+        check_finite_on_first(self._lm, prompts)
         with adapted(self._lm.model, self._layers, self._settings(0)):
             pass
         self._lessons = self._taught()

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from taskpoint.asking.by_name import model_of, task_of
 from taskpoint.configuration import described, settings_of
 from taskpoint.errors import SettingError
 from taskpoint.experiments import runner
@@ -22,7 +21,7 @@ from taskpoint.experiments.subjects import Asked
 from taskpoint.models.loading import LanguageModel
 from taskpoint.progress import Progress
 from taskpoint.results.manifest import as_json, digest_of
-from taskpoint.settings import place, shown
+from taskpoint.settings import shown
 from taskpoint.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -88,8 +87,7 @@ def profile(  # noqa: D417  # settings are told by `described`
         batch_size=batch_size,
         others=others,
     )
-    work = start(Asked(model_of(lm), task_of(task)), config)
-    found = runner.run(EXPERIMENTS["profile"], work, None if out is None else place("out", out), progress)
+    found = runner.run_asked(EXPERIMENTS["profile"], lm, task, config, out, progress)
     return ProfileResult(found.rows, found.view, found.folder)
 
 
